@@ -1,0 +1,66 @@
+"""The two lives of an event: `NewEvent` as it is handed in, `Envelope` as it was recorded.
+
+An envelope is what crosses every room: it is the same whether it was read from the store or from Kafka.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID, uuid4
+
+from eventstore.stream import Position, Token
+
+E = TypeVar("E")
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """One event to record, with what its class does not say.
+
+    *id* makes the append idempotent: recorded once, however often it is sent. *occurred_at* is when it happened in the world
+    (aware; None = when it is recorded). *metadata* travels with the event and is not part of the fact.
+    """
+
+    event: object
+    id: UUID = field(default_factory=uuid4)
+    occurred_at: datetime | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @classmethod
+    def wrap(cls, event: object) -> NewEvent:
+        """Give *event* itself if it is wrapped already."""
+        return event if isinstance(event, cls) else cls(event)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope(Generic[E]):
+    """One recorded event.
+
+    *version* counts from 1 within *stream*; *position* orders all events of the store; *schema_version* is the one it was
+    stored under, *data* is already lifted to the newest. Times are aware UTC.
+    """
+
+    stream: str
+    version: int
+    position: Position
+    id: UUID
+    type: str
+    schema_version: int
+    data: E
+    metadata: Mapping[str, Any]
+    occurred_at: datetime
+    recorded_at: datetime
+
+    @property
+    def token(self) -> Token:
+        """The token that an append of this event returned."""
+        return Token(self.stream, self.version, self.position)
+
+
+def utc(text: str) -> datetime:
+    """Read an ISO 8601 time; a naive one is UTC."""
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,109 @@
+"""The one exception tree of refold.
+
+    RefoldError                       exit code 1
+    ├── UsageError                    2   the call or a declaration is wrong; nothing was tried
+    ├── PreconditionFailed            3   the world is not as it must be; nothing was changed
+    │   ├── MigrationMissing              the database schema is older than this release
+    │   ├── HistoryIncomplete             a topic no longer starts at offset zero
+    │   └── VerificationFailed            a rebuilt generation does not hold what it should
+    ├── TimedOut                      4
+    ├── HeldElsewhere                 5   another operator or worker holds it
+    ├── Unreachable                   6   PostgreSQL, Kafka or Connect does not answer
+    ├── WrongExpectedVersion          1   another writer came first: load, decide, append again
+    ├── DuplicateEvent                1   an event id was already recorded with other neighbours
+    ├── LimitExceeded                 1   an event or an append is larger than a named limit
+    ├── UndecodableRecord             1   bytes that are not what their topic promises
+    ├── UnknownEvent                  1   a stored type that no class answers for
+    └── Fenced                        1   a newer owner took over; what this one held was not written
+
+A class's docstring is its default message. A message says what happened, with which values, and what to do next.
+Every error is picklable. `exit_code` is what a console script returns for it (see CONTRIBUTING.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RefoldError(Exception):
+    """refold could not do what was asked."""
+
+    exit_code = 1
+
+    def __init__(self, message: str | None = None, **facts: Any) -> None:
+        """Take the whole sentence and the *facts* in it, which `--json` prints beside the sentence."""
+        super().__init__(message or type(self).__doc__)
+        self.facts = facts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.facts)
+
+
+def _rebuild(kind: type[RefoldError], args: tuple[Any, ...], facts: dict[str, Any]) -> RefoldError:
+    return kind(*args, **facts)
+
+
+class UsageError(RefoldError):
+    """The call is wrong; see --help."""
+
+    exit_code = 2
+
+
+class PreconditionFailed(RefoldError):
+    """Something that must hold before this step does not; nothing was changed."""
+
+    exit_code = 3
+
+
+class MigrationMissing(PreconditionFailed):
+    """The database has not been migrated to this release: run `eventstore migrate`."""
+
+
+class HistoryIncomplete(PreconditionFailed):
+    """The topic no longer starts at offset zero, so a replay from it would lose events."""
+
+
+class VerificationFailed(PreconditionFailed):
+    """The rebuilt generation does not hold what it should; the live one still serves."""
+
+
+class TimedOut(RefoldError):
+    """The step did not finish within its time limit."""
+
+    exit_code = 4
+
+
+class HeldElsewhere(RefoldError):
+    """Someone else is doing this at the moment; wait for them or end their run."""
+
+    exit_code = 5
+
+
+class Unreachable(RefoldError):
+    """A server does not answer."""
+
+    exit_code = 6
+
+
+class WrongExpectedVersion(RefoldError):
+    """The stream is not at the expected version: load it, decide and append again."""
+
+
+class DuplicateEvent(RefoldError):
+    """An event id is already recorded, in another stream or beside other events: give new events new ids."""
+
+
+class LimitExceeded(RefoldError):
+    """An event or an append is larger than a limit allows."""
+
+
+class UndecodableRecord(RefoldError):
+    """The bytes are not what their topic promises."""
+
+
+class UnknownEvent(RefoldError):
+    """No class is registered for a stored event type: import the module that declares it."""
+
+
+class Fenced(RefoldError):
+    """A newer owner took over; nothing that this one still held was written."""

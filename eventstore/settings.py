@@ -1,0 +1,84 @@
+"""Every setting of the store and the log, declared once: meaning, unit, default, environment twin.
+
+Order: keyword, then environment, then the `stack.env` that `refold up` writes, then the default. Secrets are masked wherever a
+settings object is shown.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+STACK_ENV = Path(os.environ.get("REFOLD_STACK_DIR", ".refold")) / "stack.env"
+
+
+def configure(prefix: str) -> SettingsConfigDict:
+    """Give the pydantic-settings configuration that all settings classes share."""
+    return SettingsConfigDict(env_prefix=prefix, env_file=STACK_ENV, extra="ignore", frozen=True)
+
+
+class PostgresSettings(BaseSettings):
+    """Where events and read models live."""
+
+    model_config = configure("REFOLD_POSTGRES_")
+
+    dsn: SecretStr = Field(
+        SecretStr("postgresql://localhost/refold"), description="libpq URI of the database. Env REFOLD_POSTGRES_DSN."
+    )
+    pool_size: int = Field(10, ge=1, le=500, description="Connections kept open per process. Env REFOLD_POSTGRES_POOL_SIZE.")
+    connect_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds to wait for a connection before Unreachable. Env REFOLD_POSTGRES_CONNECT_TIMEOUT_S.",
+    )
+    idle_in_transaction_s: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds after which a transaction that does nothing is ended by the server: an idle one holds back every "
+        "ordered reader. Env REFOLD_POSTGRES_IDLE_IN_TRANSACTION_S.",
+    )
+
+    @property
+    def address(self) -> str:
+        """The DSN without its password, for messages."""
+        parts = urlsplit(self.dsn.get_secret_value())
+        user = f"{parts.username}@" if parts.username else ""
+        port = f":{parts.port}" if parts.port else ""
+        return urlunsplit((parts.scheme, f"{user}{parts.hostname or ''}{port}", parts.path, "", ""))
+
+
+class KafkaSettings(BaseSettings):
+    """Where the log is and how its topics are made."""
+
+    model_config = configure("REFOLD_KAFKA_")
+
+    bootstrap: str = Field("127.0.0.1:9092", description="Comma-separated host:port pairs. Env REFOLD_KAFKA_BOOTSTRAP.")
+    topic_prefix: str = Field(
+        "refold",
+        pattern=r"^[a-zA-Z0-9._-]+$",
+        description="First part of every topic and group name. Env REFOLD_KAFKA_TOPIC_PREFIX.",
+    )
+    partitions: int = Field(
+        6,
+        ge=1,
+        le=1000,
+        description="Partitions of the events topic; fixed for the life of the log, because a stream's partition must never move. "
+        "Env REFOLD_KAFKA_PARTITIONS.",
+    )
+    replication: int = Field(1, ge=1, le=9, description="Copies of each partition. Env REFOLD_KAFKA_REPLICATION.")
+    request_timeout_s: float = Field(
+        30.0, gt=0, description="Seconds before a request to a broker is given up. Env REFOLD_KAFKA_REQUEST_TIMEOUT_S."
+    )
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
+        "lz4", description="Codec of the batches that the relay writes. Env REFOLD_KAFKA_COMPRESSION."
+    )
+
+    @property
+    def events_topic(self) -> str:
+        """The topic that carries the store's events."""
+        return f"{self.topic_prefix}.events"
