@@ -25,7 +25,7 @@ def _default(value: object) -> object:
     if isinstance(value, (set, frozenset)):
         return sorted(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return base64.b64encode(value).decode()
+        return base64.b64encode(value).decode()  # pyright: ignore[reportUnknownArgumentType]
     raise TypeError(f"{type(value).__name__} has no JSON form; use a field type that eventstore.codec knows")
 
 

@@ -133,7 +133,7 @@ def names_of(kinds: Iterable[type]) -> list[str]:
 
 
 def _is_model(python: type) -> bool:
-    return "__dataclass_fields__" in vars(python) or issubclass(python, BaseModel) or hasattr(python, "__struct_fields__")
+    return "__dataclass_fields__" in vars(python) or hasattr(python, "__struct_fields__") or issubclass(python, BaseModel)
 
 
 def _reader(python: type) -> Callable[[Any], Any]:

@@ -28,16 +28,18 @@ class PostgresSettings(BaseSettings):
     model_config = configure("REFOLD_POSTGRES_")
 
     dsn: SecretStr = Field(
-        SecretStr("postgresql://localhost/refold"), description="libpq URI of the database. Env REFOLD_POSTGRES_DSN."
+        default=SecretStr("postgresql://localhost/refold"), description="libpq URI of the database. Env REFOLD_POSTGRES_DSN."
     )
-    pool_size: int = Field(10, ge=1, le=500, description="Connections kept open per process. Env REFOLD_POSTGRES_POOL_SIZE.")
+    pool_size: int = Field(
+        default=10, ge=1, le=500, description="Connections kept open per process. Env REFOLD_POSTGRES_POOL_SIZE."
+    )
     connect_timeout_s: float = Field(
-        10.0,
+        default=10.0,
         gt=0,
         description="Seconds to wait for a connection before Unreachable. Env REFOLD_POSTGRES_CONNECT_TIMEOUT_S.",
     )
     idle_in_transaction_s: float = Field(
-        60.0,
+        default=60.0,
         gt=0,
         description="Seconds after which a transaction that does nothing is ended by the server: an idle one holds back every "
         "ordered reader. Env REFOLD_POSTGRES_IDLE_IN_TRANSACTION_S.",
@@ -57,25 +59,25 @@ class KafkaSettings(BaseSettings):
 
     model_config = configure("REFOLD_KAFKA_")
 
-    bootstrap: str = Field("127.0.0.1:9092", description="Comma-separated host:port pairs. Env REFOLD_KAFKA_BOOTSTRAP.")
+    bootstrap: str = Field(default="127.0.0.1:9092", description="Comma-separated host:port pairs. Env REFOLD_KAFKA_BOOTSTRAP.")
     topic_prefix: str = Field(
-        "refold",
+        default="refold",
         pattern=r"^[a-zA-Z0-9._-]+$",
         description="First part of every topic and group name. Env REFOLD_KAFKA_TOPIC_PREFIX.",
     )
     partitions: int = Field(
-        6,
+        default=6,
         ge=1,
         le=1000,
-        description="Partitions of the events topic; fixed for the life of the log, because a stream's partition must never move. "
-        "Env REFOLD_KAFKA_PARTITIONS.",
+        description="Partitions of the events topic; fixed for the life of the log, because a stream's partition must never "
+        "move. Env REFOLD_KAFKA_PARTITIONS.",
     )
-    replication: int = Field(1, ge=1, le=9, description="Copies of each partition. Env REFOLD_KAFKA_REPLICATION.")
+    replication: int = Field(default=1, ge=1, le=9, description="Copies of each partition. Env REFOLD_KAFKA_REPLICATION.")
     request_timeout_s: float = Field(
-        30.0, gt=0, description="Seconds before a request to a broker is given up. Env REFOLD_KAFKA_REQUEST_TIMEOUT_S."
+        default=30.0, gt=0, description="Seconds before a request to a broker is given up. Env REFOLD_KAFKA_REQUEST_TIMEOUT_S."
     )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
-        "lz4", description="Codec of the batches that the relay writes. Env REFOLD_KAFKA_COMPRESSION."
+        default="lz4", description="Codec of the batches that the relay writes. Env REFOLD_KAFKA_COMPRESSION."
     )
 
     @property

@@ -56,11 +56,11 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """Stable name of the source, for fingerprints and messages."""
+        """Give the source's stable name, for fingerprints and messages."""
         ...
 
     def topic(self, settings: KafkaSettings) -> str:
-        """The topic's full name under these settings."""
+        """Give the topic's full name under these settings."""
         ...
 
     def reader(self, wanted: frozenset[str]) -> Reader:
