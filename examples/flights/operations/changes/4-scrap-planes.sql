@@ -1,0 +1,2 @@
+-- The oldest aircraft are scrapped and leave the register.
+DELETE FROM planes WHERE year < 1980
