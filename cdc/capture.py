@@ -1,0 +1,64 @@
+"""A captured table as a source for projections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cdc.change import Decoder, Modes
+from eventstore.errors import UsageError
+from eventstore.settings import KafkaSettings
+from eventstore.source import Message, Reader, Record
+
+_UNSAFE = re.compile(r"[^a-zA-Z0-9._-]")
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedTable:
+    """The changes of one table that a connector captures; implements `eventstore.source.Source`.
+
+    *connector* is its name in the TOML file, *table* `schema.table`. Handlers subscribe to the table's name and receive a
+    `Change`, keyed by the primary key's values. *full* says that the table has REPLICA IDENTITY FULL: then `before` is given.
+    *columns* (name -> PostgreSQL type) and *modes* are for topics written without schemas.
+    """
+
+    connector: str
+    table: str
+    full: bool = False
+    columns: Mapping[str, str] | None = field(default=None, hash=False)
+    modes: Modes = field(default_factory=Modes)
+
+    def __post_init__(self) -> None:
+        schema, dot, name = self.table.partition(".")
+        if not (schema and dot and name):
+            raise UsageError(f"the table {self.table!r} needs its schema: write public.{self.table}")
+
+    @property
+    def name(self) -> str:
+        """Stable name of the source."""
+        return f"cdc:{self.connector}:{self.table}"
+
+    def topic(self, settings: KafkaSettings) -> str:
+        """Name the topic Debezium writes to, with `_` where the table's name holds what a topic's may not."""
+        return f"{settings.topic_prefix}.{self.connector}.{_UNSAFE.sub('_', self.table)}"
+
+    def reader(self, wanted: frozenset[str]) -> Reader:
+        """Make a reader of this table's changes; tombstones, and everything when the table is not wanted, give None."""
+        table = self.table
+        if table not in wanted:
+            return _pass_over
+        decode = Decoder(full=self.full, columns=self.columns, modes=self.modes).decode
+
+        def read(record: Record) -> Message | None:
+            change = decode(record.key, record.value)
+            if change is None:
+                return None
+            return Message(table, change, change.key, None, lambda: change)
+
+        return read
+
+
+def _pass_over(record: Record) -> Any:  # noqa: ARG001 - a Reader takes the record
+    return None

@@ -1,0 +1,153 @@
+"""One Kafka record of a captured table -> one Change. Pure: bytes in, values out.
+
+A value must be Debezium's envelope; rows flattened by ExtractNewRecordState have lost what a reader needs and are refused. A
+tombstone (no value) is None: it serves the log's compaction, the `d` before it told the news. Everything that is not as
+promised raises UndecodableRecord with the reason, so that a worker can park the record and go on.
+Measured: benchmarks/cdc_decode.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+from cdc.change.change import Change, Origin, Row
+from cdc.change.column import Schema, find_column
+from cdc.change.declared import Modes, declare_columns
+from cdc.change.envelope import Splitter
+from cdc.change.number import read_bytes
+from cdc.change.row import RowReader, compile_declared, compile_row
+from eventstore.codec import decode, loads
+from eventstore.errors import UndecodableRecord
+
+_FAILURES = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+_ROWLESS = {"t", "m"}
+
+
+class _KeyPlan(NamedTuple):
+    names: tuple[str, ...]
+    read: RowReader
+
+
+class Decoder:
+    """Decodes the records of one table's topic; it caches by schema, so keep one for each topic.
+
+    With *columns* (name -> PostgreSQL type) the records are schemaless and written in *modes*; without, each record brings
+    its schema. *full* says that the table has REPLICA IDENTITY FULL, so that `before` holds real values.
+    """
+
+    def __init__(self, *, full: bool = False, columns: Mapping[str, str] | None = None, modes: Modes | None = None) -> None:
+        self._full = full
+        self._values = Splitter(_plan_value)
+        self._keys = Splitter(_plan_key)
+        self._declared = None if columns is None else declare_columns(columns, modes or Modes())
+        self._narrow = None if self._declared is None else compile_declared(self._declared)
+
+    def decode(self, key: bytes | None, value: bytes | None) -> Change | None:
+        """Give the change of one record, None for a tombstone. Raises UndecodableRecord with the reason."""
+        if value is None:
+            return None
+        if self._narrow is None:
+            read, payload = self._values.split(value)
+        else:
+            read, payload = self._narrow, decode(value)
+        try:
+            op, source = payload["op"], payload["source"]
+            order = _read_order(source["sequence"])
+            if op in _ROWLESS:
+                return _read_rowless(op, payload, source, order)
+            after = payload["after"]
+            names, values = self._read_key(key)
+            table = f"{source['schema']}.{source['table']}"
+            transaction = payload.get("transaction")
+            return Change(
+                op,
+                table,
+                values,
+                self._read_before(payload["before"], read),
+                _read_after(op, after, read),
+                Origin(source),
+                order,
+                names,
+                transaction and transaction["total_order"],
+            )
+        except _FAILURES as error:
+            raise _refuse(payload, error) from error
+
+    def _read_before(self, before: Row | None, read: RowReader | None) -> Row | None:
+        if not self._full or before is None or read is None:
+            return None
+        return read(before)
+
+    def _read_key(self, key: bytes | None) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        if key is None:
+            return (), ()
+        if self._declared is None:
+            plan, payload = self._keys.split(key)
+        else:
+            payload = decode(key)
+            plan = _KeyPlan(tuple(payload), compile_row({name: self._declared[name] for name in payload}))
+        row = plan.read(payload)
+        return plan.names, tuple(row[name] for name in plan.names)
+
+
+def _read_order(sequence: str) -> tuple[int, int]:
+    commit, event = loads(sequence)
+    position = int(event)
+    return (position if commit is None else int(commit)), position
+
+
+def _read_after(op: str, after: Row | None, read: RowReader | None) -> Row | None:
+    if op == "d":
+        return None
+    if op not in ("c", "u", "r"):
+        raise ValueError(f"op {op!r} is none of c, u, d, r, t, m")
+    if after is None or read is None:
+        raise ValueError(f"a change with op {op!r} has no row after it")
+    return read(after)
+
+
+def _read_rowless(op: Any, payload: dict[str, Any], source: dict[str, Any], order: tuple[int, int]) -> Change:
+    if op == "t":
+        return Change("t", f"{source['schema']}.{source['table']}", (), None, None, Origin(source), order)
+    message = payload["message"]
+    content = {"prefix": message["prefix"], "content": read_bytes(message["content"])}
+    return Change("m", "", (message["prefix"],), None, content, Origin(source), order, ("prefix",))
+
+
+def _plan_value(schema: Schema) -> RowReader | None:
+    """Make the row reader of an envelope's schema; None for messages, which have no row."""
+    try:
+        after = next((field for field in schema["fields"] if field["field"] == "after"), None)
+        return None if after is None else compile_row(_columns(after))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UndecodableRecord(f"the value's schema can't be used: {error}", schema=str(schema.get("name"))) from error
+
+
+def _plan_key(schema: Schema) -> _KeyPlan:
+    try:
+        columns = _columns(schema)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UndecodableRecord(f"the key's schema can't be used: {error}", schema=str(schema.get("name"))) from error
+    return _KeyPlan(tuple(columns), compile_row(columns))
+
+
+def _columns(struct: Schema) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for field in struct["fields"]:
+        try:
+            columns[field["field"]] = find_column(field)
+        except ValueError as error:
+            raise ValueError(f"column {field['field']}: {error}") from error
+    return columns
+
+
+def _refuse(payload: Any, error: Exception) -> UndecodableRecord:
+    if not isinstance(payload, dict):
+        return UndecodableRecord(f"not a Debezium envelope but {payload!r:.80}")
+    fields = cast("dict[str, Any]", payload)
+    if "op" not in fields or "source" not in fields:
+        seen = ", ".join(sorted(fields)[:8])
+        hint = "take the ExtractNewRecordState transform off the connector" if "status" not in fields else "use read_boundary"
+        return UndecodableRecord(f"not a Debezium envelope: no op or source among its fields ({seen}); {hint}.")
+    return UndecodableRecord(f"a malformed change (op {fields['op']!r}): {type(error).__name__}: {error}")
