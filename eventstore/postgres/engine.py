@@ -89,7 +89,7 @@ def unreachable(settings: PostgresSettings, error: BaseException) -> Unreachable
     """Say in one sentence that the server at the masked address does not answer, and what to do."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return Unreachable(
-        f"PostgreSQL at {settings.address} does not let us in: {reason.rstrip("?.")}. "
+        f"PostgreSQL at {settings.address} does not let us in: {reason.rstrip('?.')}. "
         "Start it (`refold up`) or set REFOLD_POSTGRES_DSN to a server that runs.",
         address=settings.address,
     )
