@@ -21,7 +21,8 @@ class CapturedTable:
 
     *connector* is its name in the TOML file, *table* `schema.table`. Handlers subscribe to the table's name and receive a
     `Change`, keyed by the primary key's values. *full* says that the table has REPLICA IDENTITY FULL: then `before` is given.
-    *columns* (name -> PostgreSQL type) and *modes* are for topics written without schemas.
+    *columns* (name -> PostgreSQL type) and *modes* are for topics written without schemas, and for single columns that the
+    schema leaves open (a domain over numeric arrives as text).
     """
 
     connector: str

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from ipaddress import ip_address, ip_interface, ip_network
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from cdc.change import moment, number, range, shape  # noqa: A004 - the noun PostgreSQL uses
@@ -120,10 +120,18 @@ def find_step(schema: Schema, source_type: str = "") -> Step | None:
     return _find_plain(schema, source_type)
 
 
+def refuse_nested(text: str) -> str:
+    """Refuse what Debezium makes of an inner array (`[Ljava.lang.String;@…`): its content is lost."""
+    if text.startswith("[Ljava."):
+        raise ValueError("Debezium can't send arrays of several dimensions; their inner arrays are lost")
+    return text
+
+
 def _find_plain(schema: Schema, source_type: str) -> Step | None:
     kind = schema["type"]
     if kind == "array":
-        return each(find_step(schema["items"], source_type.removeprefix("_")))
+        step = find_step(schema["items"], source_type.removeprefix("_"))
+        return each(refuse_nested if step is None and schema["items"]["type"] == "string" else step)
     if kind in ("float", "double"):
         return number.read_float
     if kind == "string":
@@ -136,12 +144,12 @@ def _find_plain(schema: Schema, source_type: str) -> Step | None:
 
 
 def each(step: Step | None) -> Step | None:
-    """Lift *step* to lists, whose elements may be null or lists themselves."""
+    """Lift *step* to lists, whose elements may be null."""
     if step is None:
         return None
 
     def read(values: list[Any]) -> list[Any]:
-        return [None if v is None else read(cast("list[Any]", v)) if isinstance(v, list) else step(v) for v in values]
+        return [None if value is None else step(value) for value in values]
 
     return read
 

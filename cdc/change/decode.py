@@ -9,10 +9,11 @@ Measured: benchmarks/cdc_decode.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from cdc.change.change import Change, Origin, Row
-from cdc.change.column import Schema, find_column
+from cdc.change.column import Column, Schema, find_column
 from cdc.change.declared import Modes, declare_columns
 from cdc.change.envelope import Splitter
 from cdc.change.number import read_bytes
@@ -21,6 +22,7 @@ from eventstore.codec import decode, loads
 from eventstore.errors import UndecodableRecord
 
 _FAILURES = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+_WITH_SCHEMA = b'{"schema":{'
 _ROWLESS = {"t", "m"}
 
 
@@ -32,25 +34,26 @@ class _KeyPlan(NamedTuple):
 class Decoder:
     """Decodes the records of one table's topic; it caches by schema, so keep one for each topic.
 
-    With *columns* (name -> PostgreSQL type) the records are schemaless and written in *modes*; without, each record brings
-    its schema. *full* says that the table has REPLICA IDENTITY FULL, so that `before` holds real values.
+    Each record brings its schema, or *columns* (name -> PostgreSQL type) declares all of them, written in *modes*. Beside a
+    schema a declaration overrides it for its column: a domain over numeric is text to the schema.
+    *full* says that the table has REPLICA IDENTITY FULL, so that `before` holds real values.
     """
 
     def __init__(self, *, full: bool = False, columns: Mapping[str, str] | None = None, modes: Modes | None = None) -> None:
         self._full = full
-        self._values = Splitter(_plan_value)
-        self._keys = Splitter(_plan_key)
-        self._declared = None if columns is None else declare_columns(columns, modes or Modes())
-        self._narrow = None if self._declared is None else compile_declared(self._declared)
+        self._declared = declare_columns(columns or {}, modes or Modes())
+        self._values = Splitter(partial(_plan_value, self._declared))
+        self._keys = Splitter(partial(_plan_key, self._declared))
+        self._narrow = compile_declared(self._declared)
 
     def decode(self, key: bytes | None, value: bytes | None) -> Change | None:
         """Give the change of one record, None for a tombstone. Raises UndecodableRecord with the reason."""
         if value is None:
             return None
-        if self._narrow is None:
-            read, payload = self._values.split(value)
-        else:
+        if self._declared and not value.startswith(_WITH_SCHEMA):
             read, payload = self._narrow, decode(value)
+        else:
+            read, payload = self._values.split(value)
         try:
             op, source = payload["op"], payload["source"]
             order = _read_order(source["sequence"])
@@ -82,11 +85,11 @@ class Decoder:
     def _read_key(self, key: bytes | None) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         if key is None:
             return (), ()
-        if self._declared is None:
-            plan, payload = self._keys.split(key)
-        else:
+        if self._declared and not key.startswith(_WITH_SCHEMA):
             payload = decode(key)
             plan = _KeyPlan(tuple(payload), compile_row({name: self._declared[name] for name in payload}))
+        else:
+            plan, payload = self._keys.split(key)
         row = plan.read(payload)
         return plan.names, tuple(row[name] for name in plan.names)
 
@@ -115,30 +118,31 @@ def _read_rowless(op: Any, payload: dict[str, Any], source: dict[str, Any], orde
     return Change("m", "", (message["prefix"],), None, content, Origin(source), order, ("prefix",))
 
 
-def _plan_value(schema: Schema) -> RowReader | None:
+def _plan_value(declared: Mapping[str, Column], schema: Schema) -> RowReader | None:
     """Make the row reader of an envelope's schema; None for messages, which have no row."""
     try:
         after = next((field for field in schema["fields"] if field["field"] == "after"), None)
-        return None if after is None else compile_row(_columns(after))
+        return None if after is None else compile_row(_columns(after, declared))
     except (KeyError, TypeError, ValueError) as error:
         raise UndecodableRecord(f"the value's schema can't be used: {error}", schema=str(schema.get("name"))) from error
 
 
-def _plan_key(schema: Schema) -> _KeyPlan:
+def _plan_key(declared: Mapping[str, Column], schema: Schema) -> _KeyPlan:
     try:
-        columns = _columns(schema)
+        columns = _columns(schema, declared)
     except (KeyError, TypeError, ValueError) as error:
         raise UndecodableRecord(f"the key's schema can't be used: {error}", schema=str(schema.get("name"))) from error
     return _KeyPlan(tuple(columns), compile_row(columns))
 
 
-def _columns(struct: Schema) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
+def _columns(struct: Schema, declared: Mapping[str, Column]) -> dict[str, Column]:
+    columns: dict[str, Column] = {}
     for field in struct["fields"]:
+        name = field["field"]
         try:
-            columns[field["field"]] = find_column(field)
+            columns[name] = declared.get(name) or find_column(field)
         except ValueError as error:
-            raise ValueError(f"column {field['field']}: {error}") from error
+            raise ValueError(f"column {name}: {error}") from error
     return columns
 
 

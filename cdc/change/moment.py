@@ -22,6 +22,8 @@ _LAST_DAY = 2_145_100_000
 _FIRST_DAY = -2_500_000
 _LAST_MICROSECOND = 9_223_372_036_825_199_999
 _FIRST_MICROSECOND = -211_900_000_000_000_000
+# What an int overflow of Debezium 3.7 makes of infinity in arrays of dates.
+_ARRAY_INFINITY = {-622_191_234: "infinity", -625_821_272: "-infinity"}
 _DAY = 86_400_000_000
 _CYCLE_DAYS = 146_097  # the Gregorian calendar repeats every 400 years
 _ISO = re.compile(r"([+-]?\d{4,})-(\d\d)-(\d\d)(?:[T ]([\d:.]+))?(Z|[+-]\d\d(?::?\d\d)*)?( BC)?\Z")
@@ -105,6 +107,8 @@ def read_zoned_clock(text: str) -> time | Beyond:
 
 
 def _beyond_days(days: int) -> Moment:
+    if days in _ARRAY_INFINITY:
+        return Infinity(_ARRAY_INFINITY[days])
     if days > _LAST_DAY:
         return Infinity.POSITIVE
     if days < _FIRST_DAY:
