@@ -44,6 +44,27 @@ class PostgresSettings(BaseSettings):
         description="Seconds after which a transaction that does nothing is ended by the server: an idle one holds back every "
         "ordered reader. Env REFOLD_POSTGRES_IDLE_IN_TRANSACTION_S.",
     )
+    max_event_bytes: int = Field(
+        default=900_000,
+        ge=1,
+        description="Bytes of one event's data and metadata as JSON; below the log's limit of 1 MiB a message, so that what was "
+        "recorded can be relayed. Env REFOLD_POSTGRES_MAX_EVENT_BYTES.",
+    )
+    max_append_events: int = Field(
+        default=1_000, ge=1, description="Events in one append. Env REFOLD_POSTGRES_MAX_APPEND_EVENTS."
+    )
+    append_attempts: int = Field(
+        default=8,
+        ge=1,
+        description="How often an append is sent in all when the server asks to try again or the connection breaks. "
+        "Env REFOLD_POSTGRES_APPEND_ATTEMPTS.",
+    )
+    import_chunk: int = Field(
+        default=50_000,
+        ge=1,
+        description="Events that an import commits at a time; ordered readers wait for one chunk at most. "
+        "Env REFOLD_POSTGRES_IMPORT_CHUNK.",
+    )
 
     @property
     def address(self) -> str:

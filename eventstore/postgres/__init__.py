@@ -2,5 +2,6 @@
 
 from eventstore.postgres.engine import checkout, open_engine
 from eventstore.postgres.statements import load
+from eventstore.postgres.store import PostgresEventStore
 
-__all__ = ["checkout", "load", "open_engine"]
+__all__ = ["PostgresEventStore", "checkout", "load", "open_engine"]

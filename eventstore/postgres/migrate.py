@@ -23,6 +23,7 @@ from eventstore.errors import MigrationMissing, PreconditionFailed
 
 SCHEMA: Final = "eventstore"
 VERSION_TABLE: Final = "eventstore_revision"
+_READ_REVISION: Final = "SELECT max(version_num) FROM eventstore.eventstore_revision"
 
 
 def migrations_directory() -> Path:
@@ -70,15 +71,15 @@ async def migrate(engine: AsyncEngine) -> tuple[str | None, str]:
 
 def check(connection: Connection) -> str | None:
     """Give the revision that the database has (None = none)."""
-    if connection.exec_driver_sql(f"SELECT to_regclass('{SCHEMA}.{VERSION_TABLE}')").scalar() is None:
+    if connection.exec_driver_sql("SELECT to_regclass('eventstore.eventstore_revision')").scalar() is None:
         return None
-    return connection.exec_driver_sql(f"SELECT max(version_num) FROM {SCHEMA}.{VERSION_TABLE}").scalar()
+    return connection.exec_driver_sql(_READ_REVISION).scalar()
 
 
 async def require_current(connection: psycopg.AsyncConnection[Any]) -> None:
     """Raise MigrationMissing, with the command to run, when the database is older than this release; newer is fine."""
     try:
-        found = await connection.execute(f"SELECT max(version_num) FROM {SCHEMA}.{VERSION_TABLE}")
+        found = await connection.execute(_READ_REVISION)
         row = await found.fetchone()
     except psycopg.errors.UndefinedTable:
         row = None

@@ -1,0 +1,107 @@
+"""The store's own bulk path: COPY into a temporary table, then one function that numbers and records a chunk.
+
+A chunk is one transaction; it commits whole or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from eventstore.envelope import NewEvent
+from eventstore.postgres.engine import checkout
+from eventstore.postgres.refusals import backoff_s, is_repeatable, translate
+from eventstore.postgres.rows import Writer, check_stream, moment
+from eventstore.postgres.statements import load
+from eventstore.settings import PostgresSettings
+from eventstore.stream import ANY_VERSION
+
+_HERE = "eventstore.postgres"
+Pairs = Iterable[tuple[str, object]] | AsyncIterable[tuple[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """How many events were *recorded*, and how many were *known* already and skipped."""
+
+    recorded: int
+    known: int
+
+
+async def import_events(engine: AsyncEngine, events: Pairs, writer: Writer, settings: PostgresSettings) -> Imported:
+    """Record *events* chunk by chunk, in order. Known ids are skipped; each chunk is all or nothing."""
+    recorded = known = 0
+    async for lines in _chunks(events, writer, settings.import_chunk):
+        done = await _import(engine, lines, settings)
+        recorded, known = recorded + done.recorded, known + done.known
+    return Imported(recorded, known)
+
+
+async def _import(engine: AsyncEngine, lines: list[bytes], settings: PostgresSettings) -> Imported:
+    for attempt in range(1, settings.append_attempts + 1):
+        try:
+            async with checkout(engine) as connection, connection.transaction():
+                return await _record(connection, lines)
+        except psycopg.Error as error:
+            if not is_repeatable(error) or attempt == settings.append_attempts:
+                raise translate(error, "import", ANY_VERSION) or error from error
+        await asyncio.sleep(backoff_s(attempt))
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _record(connection: psycopg.AsyncConnection[Any], lines: list[bytes]) -> Imported:
+    await connection.execute(load(_HERE, "incoming"))
+    async with connection.cursor().copy(load(_HERE, "copy_incoming")) as copy:
+        for start in range(0, len(lines), 500):
+            await copy.write(b"".join(lines[start : start + 500]))
+    row = await (await connection.execute(load(_HERE, "import"))).fetchone()
+    return Imported(*(row or (0, 0)))
+
+
+async def _chunks(events: Pairs, writer: Writer, size: int) -> AsyncIterator[list[bytes]]:
+    """Give *size* lines of COPY's text format at a time."""
+    lines: list[bytes] = []
+    add = lines.append
+    async for stream, event in _each(events):
+        new = NewEvent.wrap(event)
+        kind, data, metadata = writer.parts(new)
+        add(
+            b"%d\t%b\t%b\t%b\t%d\t%b\t%b\t%b\n"
+            % (
+                len(lines),
+                str(new.id).encode(),
+                _escape(check_stream(stream)),
+                kind.name.encode(),
+                kind.version,
+                b"\\N" if new.occurred_at is None else moment(new).encode(),
+                data.replace(b"\\", b"\\\\"),
+                metadata.replace(b"\\", b"\\\\"),
+            )
+        )
+        if len(lines) == size:
+            yield lines
+            lines = []
+            add = lines.append
+    if lines:
+        yield lines
+
+
+async def _each(events: Pairs) -> AsyncIterator[tuple[str, object]]:
+    if isinstance(events, AsyncIterable):
+        async for pair in events:
+            yield pair
+    else:
+        for pair in events:
+            yield pair
+
+
+def _escape(text: str) -> bytes:
+    for sign, escaped in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+        if sign in text:
+            text = text.replace(sign, escaped)
+    return text.encode()

@@ -1,0 +1,118 @@
+"""Events as the database wants them, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from eventstore.codec import decode, encode
+from eventstore.envelope import Envelope, NewEvent
+from eventstore.errors import LimitExceeded, UsageError
+from eventstore.event import Events, fields_of
+from eventstore.settings import PostgresSettings
+from eventstore.stream import MAX_NAME, Position
+
+Row = tuple[str, int, int, int, Any, str, int, str, str, Any, Any]
+_NO_METADATA = b"{}"
+_NUL = b"\\u0000"
+
+
+def check_stream(stream: str) -> str:
+    """Give *stream* if it can name one. Raises UsageError for an empty or overlong name and one with a NUL character."""
+    if not stream or len(stream) > MAX_NAME or "\0" in stream:
+        raise UsageError(f"stream name {stream[:80]!r} of {len(stream)} characters: use 1 to {MAX_NAME}, without NUL")
+    return stream
+
+
+class Writer:
+    """Turns events into parameters, within the limits of *settings*, under the names of *registry*."""
+
+    def __init__(self, registry: Events, settings: PostgresSettings) -> None:
+        self._registry = registry
+        self._limit = settings.max_event_bytes
+        self._most = settings.max_append_events
+
+    def wrap(self, events: Iterable[object]) -> list[NewEvent]:
+        """Give every event its id. Raises UsageError for none, LimitExceeded for too many."""
+        wrapped = [NewEvent.wrap(each) for each in events]
+        if not wrapped:
+            raise UsageError("an append needs at least one event")
+        if len(wrapped) > self._most:
+            raise LimitExceeded(
+                f"an append of {len(wrapped)} events is larger than max_append_events={self._most}: append in parts, use "
+                "import_events, or raise REFOLD_POSTGRES_MAX_APPEND_EVENTS",
+                events=len(wrapped),
+                limit=self._most,
+            )
+        return wrapped
+
+    def parameters(self, events: list[NewEvent]) -> tuple[str, str]:
+        """Give the ids as an array and everything else as one JSON document, as `append_v1` wants them."""
+        ids = ",".join([str(each.id) for each in events])
+        return f"{{{ids}}}", b"[%b]".__mod__(b",".join([self._document(each) for each in events])).decode()
+
+    def _document(self, new: NewEvent) -> bytes:
+        kind, data, metadata = self.parts(new)
+        text = b'{"t":"%b","v":%d,"d":%b' % (kind.name.encode(), kind.version, data)
+        if metadata is not _NO_METADATA:
+            text += b',"m":' + metadata
+        if new.occurred_at is not None:
+            text += b',"o":"%b"' % moment(new).encode()
+        return text + b"}"
+
+    def parts(self, new: NewEvent) -> tuple[Any, bytes, bytes]:
+        """Give type, data and metadata. Raises LimitExceeded when they are larger than one event may be."""
+        kind = self._registry.of(type(new.event))
+        data = encode(fields_of(new.event))
+        metadata = encode(dict(new.metadata)) if new.metadata else _NO_METADATA
+        size = len(data) + len(metadata)
+        if size > self._limit:
+            raise LimitExceeded(
+                f"event {new.id} of type {kind.name!r} has {size} bytes, more than max_event_bytes={self._limit}: store the bulk "
+                "elsewhere and record a reference, or raise REFOLD_POSTGRES_MAX_EVENT_BYTES and the topic's max.message.bytes",
+                bytes=size,
+                limit=self._limit,
+            )
+        if _NUL in data or _NUL in metadata:
+            _refuse_nul(new, data, metadata)
+        return kind, data, metadata
+
+
+def moment(new: NewEvent) -> str:
+    """Give when *new* happened as ISO 8601. Raises UsageError for a naive time."""
+    assert new.occurred_at is not None
+    if new.occurred_at.tzinfo is None:
+        raise UsageError(f"occurred_at {new.occurred_at.isoformat()} of event {new.id} has no time zone: use datetime.now(UTC)")
+    return new.occurred_at.isoformat()
+
+
+def envelope(row: Row, registry: Events) -> Envelope[Any]:
+    """Make the envelope of one row, its data lifted to the newest version. Raises UnknownEvent, UndecodableRecord."""
+    stream, version, xid, sequence, event_id, name, schema_version, data, metadata, occurred_at, recorded_at = row
+    return Envelope(
+        stream=stream,
+        version=version,
+        position=Position(xid, sequence),
+        id=event_id,
+        type=name,
+        schema_version=schema_version,
+        data=registry.named(name).decode(decode(data), schema_version),
+        metadata=decode(metadata),
+        occurred_at=occurred_at,
+        recorded_at=recorded_at,
+    )
+
+
+def _refuse_nul(new: NewEvent, *documents: bytes) -> None:
+    """Refuse a NUL character, which jsonb cannot hold; an escaped backslash before `u0000` is no NUL."""
+    if any("\0" in text for document in documents for text in _texts(decode(document))):
+        raise UsageError(f"event {new.id} has a NUL character (\\u0000) in a text, which PostgreSQL cannot store: remove it")
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for pair in value.items() for each in pair for text in _texts(each))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    elif isinstance(value, list):
+        yield from (text for each in value for text in _texts(each))  # pyright: ignore[reportUnknownVariableType]

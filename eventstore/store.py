@@ -1,0 +1,41 @@
+"""What an event store does, whatever keeps the events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Protocol
+
+from eventstore.envelope import Envelope
+from eventstore.stream import ANY_VERSION, START, Position, Token
+
+
+class EventStore(Protocol):
+    """Streams of events that only grow, and one order over all of them."""
+
+    async def append(
+        self, stream: str, events: Iterable[object], *, expected: int = ANY_VERSION, connection: Any = None
+    ) -> Token:
+        """Record *events* (instances of event classes, or NewEvent) at the end of *stream*, all or none.
+
+        Equal event ids are recorded once: a repeated append returns what the first one returned.
+        *connection*: append inside the caller's own transaction; without it the append commits before this returns.
+        Raises WrongExpectedVersion when *expected* does not hold, DuplicateEvent when ids are recorded as something else,
+        LimitExceeded, Unreachable.
+        """
+        ...
+
+    def read_stream(self, stream: str, *, from_version: int = 1, to_version: int | None = None) -> AsyncIterator[Envelope[Any]]:
+        """Read one stream by version, both ends included; nothing for a stream that does not exist."""
+        ...
+
+    def read_all(self, after: Position = START, limit: int | None = None) -> AsyncIterator[Envelope[Any]]:
+        """Read all events in order, up to those that can't be overtaken any more; nothing ever appears behind a given one."""
+        ...
+
+    async def head(self) -> Position:
+        """Give where a reader of all events stands that has read everything; START in an empty store."""
+        ...
+
+    async def count(self, after: Position = START) -> int:
+        """Count what `read_all` would give from *after*; reads an index, so it takes time in proportion."""
+        ...
