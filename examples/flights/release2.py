@@ -27,4 +27,4 @@ app = Projections(board, punctuality.projection, delays, aircraft)
 def more_on_time_than_arrived() -> sa.Select[Any]:
     """Find routes on which more flights were on time than arrived: the bug that version 2 must not have."""
     route = punctuality.routes.table.c
-    return sa.select(route.carrier, route.origin, route.dest).where(route.on_time > route.arrived)
+    return sa.select(sa.func.concat_ws(" ", route.carrier, route.origin, route.dest)).where(route.on_time > route.arrived)
