@@ -1,0 +1,1 @@
+"""Running history again: build a generation beside the live one, verify it, swap it in, take it back."""

@@ -1,0 +1,110 @@
+"""Where a generation is, per partition, and who may move it.
+
+`next_offset` is always the last applied record's offset + 1, so that two generations with equal vectors have applied exactly
+the same records. `epoch` fences: claiming a partition raises it, and `advance` moves only a checkpoint that still has the
+claimer's epoch and the offset it expects. A worker that slept through a rebalance therefore writes nothing. Source: research on
+zombies (Kleppmann, fencing tokens), ADR 0005.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import psycopg
+
+from eventstore.errors import Fenced
+from eventstore.postgres.statements import load
+from eventstore.stream import Position
+
+Connection = psycopg.AsyncConnection[Any]
+Partition = tuple[str, int]
+Vector = dict[Partition, int]
+PACKAGE = "projections"
+
+
+class Claim(NamedTuple):
+    """A partition in this process's hands: where it stands and the epoch that its writes must carry."""
+
+    next_offset: int
+    epoch: int
+
+
+class Advance(NamedTuple):
+    """A partition's move: to *next_offset*, having seen the log up to *seen_offset*, the last event being at *position*."""
+
+    next_offset: int
+    seen_offset: int
+    position: Position | None
+
+
+async def claim(connection: Connection, generation: int, partitions: Iterable[Partition], owner: str) -> dict[Partition, Claim]:
+    """Take over *partitions*: raise their epoch, so that any earlier owner is fenced, and give where they stand."""
+    wanted = sorted(partitions)
+    values = {"generation": generation, "topics": [t for t, _ in wanted], "partitions": [p for _, p in wanted], "owner": owner}
+    rows = await (await connection.execute(load(PACKAGE, "claim_checkpoint"), values)).fetchall()
+    return {(topic, partition): Claim(offset, epoch) for topic, partition, offset, epoch in rows}
+
+
+async def advance(
+    connection: Connection, generation: int, held: Mapping[Partition, Claim], moves: Mapping[Partition, Advance]
+) -> None:
+    """Move the checkpoints of *moves* in the caller's transaction.
+
+    Raises Fenced when any of them has another epoch or offset than *held* says: roll back, drop what is in memory, claim again.
+    """
+    wanted = sorted(moves)
+    values = {
+        "generation": generation,
+        "topics": [topic for topic, _ in wanted],
+        "partitions": [partition for _, partition in wanted],
+        "epochs": [held[each].epoch for each in wanted],
+        "expected": [held[each].next_offset for each in wanted],
+        "next": [moves[each].next_offset for each in wanted],
+        "seen": [moves[each].seen_offset for each in wanted],
+        "xids": [_number(moves[each].position, 0) for each in wanted],
+        "sequences": [_number(moves[each].position, 1) for each in wanted],
+    }
+    cursor = await connection.execute(load(PACKAGE, "advance_checkpoint"), values)
+    if cursor.rowcount != len(wanted):
+        raise Fenced(
+            f"{len(wanted) - cursor.rowcount} of {len(wanted)} partitions of generation {generation} have a newer owner; "
+            "nothing of this batch was written, and this worker joins again"
+        )
+
+
+def _number(position: Position | None, index: int) -> int | None:
+    return None if position is None else position[index]
+
+
+async def note_seen(
+    connection: Connection, generation: int, held: Mapping[Partition, Claim], seen: Mapping[Partition, int]
+) -> None:
+    """Note how far the log was read where nothing was applied (transaction markers, other types); for lag only."""
+    wanted = sorted(seen)
+    values = {
+        "generation": generation,
+        "topics": [topic for topic, _ in wanted],
+        "partitions": [partition for _, partition in wanted],
+        "epochs": [held[each].epoch for each in wanted],
+        "seen": [seen[each] for each in wanted],
+    }
+    await connection.execute(load(PACKAGE, "note_seen"), values)
+
+
+async def read_vector(connection: Connection, generation: int, *, lock: bool = False) -> Vector:
+    """Give the generation's offset vector; *lock* holds all its writers back until the transaction ends."""
+    statement = load(PACKAGE, "lock_vector") if lock else load(PACKAGE, "read_vector")
+    rows = await (await connection.execute(statement, {"generation": generation})).fetchall()
+    return {(topic, partition): offset for topic, partition, offset in rows}
+
+
+async def read_seen(connection: Connection, generation: int) -> Vector:
+    """Give how far each partition of the log was read, markers included; end offset minus this is the lag."""
+    rows = await (await connection.execute(load(PACKAGE, "read_seen"), {"generation": generation})).fetchall()
+    return {(topic, partition): offset for topic, partition, offset in rows}
+
+
+def has_reached(here: Mapping[Partition, int], there: Mapping[Partition, int]) -> bool:
+    """Say whether vector *here* is at or past *there* in every partition of *there*."""
+    return all(here.get(each, 0) >= offset for each, offset in there.items())

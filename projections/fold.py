@@ -1,0 +1,241 @@
+"""The fold itself, pure: records in, changed rows out. It decides *what*; `pipeline` does the waiting.
+
+Work goes in three steps, so that a whole batch costs one look-up and one write per table: `Folder.read` decodes records and
+finds which row keys they touch, the caller loads the rows that `Sheet.missing` names, `Folder.fold` runs the handlers in order
+over the sheets.
+
+A handler that raises may have half changed a row. The caller then drops every sheet, goes back to the last commit, and folds
+the same records again *carefully*: each record on copies of its rows, so that the failing one can be parked and leaves nothing
+behind.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from eventstore.source import Message, Reader, Record
+from projections.projection import Handler, Projection
+from projections.table import Table
+
+
+class Step(NamedTuple):
+    """One handler call to come."""
+
+    record: int
+    sheet: Sheet
+    function: Callable[..., Any]
+    key: Any
+    message: Message
+    detailed: bool
+
+
+class Failure(NamedTuple):
+    """A record that can't be applied, and why."""
+
+    record: Record
+    reason: str
+
+
+class HandlerFailed(Exception):
+    """A handler raised in a fast fold; the sheets are spoilt and the batch must be folded again, carefully."""
+
+
+class Sheet:
+    """The working copy of one table: rows by key, which of them changed, and what is known of the database.
+
+    While *complete* is true a key without a row here has none in the database either: true only for a table that this fold
+    alone has written since it was empty. *stored* then holds the keys that the database has.
+    """
+
+    def __init__(self, table: Table[Any], *, complete: bool) -> None:
+        self.table = table
+        self.complete = complete
+        self.rows: dict[Any, Any] = {}
+        self.dirty: set[Any] = set()
+        self.stored: set[Any] = set()
+
+    def missing(self, keys: Iterable[Any]) -> list[Any]:
+        """Give those of *keys* that must be loaded before the fold."""
+        return [] if self.complete else [key for key in set(keys) if key not in self.rows]
+
+    def load(self, keys: Iterable[Any], rows: Iterable[Any]) -> None:
+        """Take over what the database holds under *keys*: *rows* exist, the others don't."""
+        self.rows.update(dict.fromkeys(keys))
+        key_of = self.table.key_of
+        for row in rows:
+            key = key_of(row)
+            self.rows[key] = row
+            self.stored.add(key)
+
+    def changed(self) -> tuple[list[Any], list[Any], list[Any]]:
+        """Give what to write: rows the database has not, rows it has, keys to delete."""
+        rows, stored = self.rows, self.stored
+        fresh = [rows[key] for key in self.dirty if rows[key] is not None and key not in stored]
+        known = [rows[key] for key in self.dirty if rows[key] is not None and key in stored]
+        gone = [key for key in self.dirty if rows[key] is None and key in stored]
+        return fresh, known, gone
+
+    def settle(self) -> None:
+        """Note that the changes are committed."""
+        for key in self.dirty:
+            if self.rows[key] is None:
+                self.stored.discard(key)
+                if self.complete:
+                    del self.rows[key]
+            else:
+                self.stored.add(key)
+        self.dirty.clear()
+
+    def clear(self) -> None:
+        """Forget all rows; whatever is needed next must be loaded."""
+        self.complete = False
+        self.rows.clear()
+        self.dirty.clear()
+        self.stored.clear()
+
+
+@dataclass(slots=True)
+class Plan:
+    """What one batch of records amounts to before any handler ran."""
+
+    records: Sequence[Record]
+    steps: list[Step] = field(default_factory=list[Step])
+    failures: list[Failure] = field(default_factory=list[Failure])
+
+    def keys(self) -> dict[str, set[Any]]:
+        """Give the row keys that the steps touch, by table name."""
+        keys: dict[str, set[Any]] = {}
+        for step in self.steps:
+            keys.setdefault(step.sheet.table.name, set()).add(step.key)
+        return keys
+
+
+class Folder:
+    """Folds one projection's records over its sheets. *complete*: this fold alone fills the tables, from empty."""
+
+    def __init__(self, projection: Projection, topics: Mapping[str, str], *, complete: bool) -> None:
+        """Take the topic's name of each source (by the source's name)."""
+        self.projection = projection
+        self.sheets = {each.name: Sheet(each, complete=complete) for each in projection.tables}
+        self.parked: set[tuple[str, bytes | None]] = set()
+        self._readers: dict[str, Reader] = {}
+        self._handlers: dict[tuple[str, str], list[tuple[Sheet, Handler]]] = {}
+        for source in projection.sources:
+            topic = topics[source.name]
+            self._readers[topic] = source.reader(projection.wanted(source))
+            for each in projection.handlers:
+                if each.source.name == source.name:
+                    self._handlers.setdefault((topic, each.message), []).append((self.sheets[each.table.name], each))
+
+    @property
+    def cached(self) -> int:
+        """Rows held in memory."""
+        return sum(len(each.rows) for each in self.sheets.values())
+
+    @property
+    def pending(self) -> int:
+        """Changed rows that are not yet written."""
+        return sum(len(each.dirty) for each in self.sheets.values())
+
+    def read(self, records: Sequence[Record]) -> Plan:
+        """Decode *records* of one topic, in order, and find the handlers and row keys that they reach. Runs no handler."""
+        plan = Plan(records)
+        if not records:
+            return plan
+        topic = records[0].topic
+        reader, steps = self._readers[topic], plan.steps
+        parked = self.parked
+        for index, record in enumerate(records):
+            if parked and (topic, record.key) in parked:
+                plan.failures.append(Failure(record, "an earlier record of this key is parked"))
+                continue
+            try:
+                message = reader(record)
+                if message is not None:
+                    steps.extend(self._route(index, topic, message))
+            except Exception as error:
+                parked.add((topic, record.key))
+                plan.failures.append(Failure(record, describe(error)))
+        return plan
+
+    def _route(self, index: int, topic: str, message: Message) -> Iterator[Step]:
+        for sheet, handler in self._handlers.get((topic, message.name), ()):
+            key = message.key if handler.key is None else handler.key(message.body)
+            if handler.key is None and type(key) is tuple and sheet.table.has_single_key:
+                key = key[0]
+            yield Step(index, sheet, handler.function, key, message, handler.detailed)
+
+    def fold(self, plan: Plan) -> None:
+        """Run the handlers of *plan* in order. Raises HandlerFailed at the first one that raises; then the sheets are spoilt."""
+        step: Step | None = None
+        try:
+            for step in plan.steps:
+                _, sheet, function, key, message, detailed = step
+                row = sheet.rows.get(key)
+                made = function(message.body, row, message.detail()) if detailed else function(message.body, row)
+                if made is not row or made is not None:
+                    sheet.rows[key] = made
+                    sheet.dirty.add(key)
+        except Exception as error:
+            raise HandlerFailed(describe(error)) from error
+
+    def fold_carefully(self, plan: Plan) -> list[Failure]:
+        """Run the handlers record by record on copies; a record whose handler raises changes nothing and parks its key."""
+        failures: list[Failure] = []
+        poisoned: set[bytes | None] = set()
+        for index, steps in _by_record(plan.steps):
+            record = plan.records[index]
+            if record.key in poisoned:
+                failures.append(Failure(record, "an earlier record of this key is parked"))
+                continue
+            try:
+                made = self._try_record(steps)
+            except Exception as error:
+                poisoned.add(record.key)
+                self.parked.add((record.topic, record.key))
+                failures.append(Failure(record, describe(error)))
+                continue
+            for (sheet, key), row in made.items():
+                sheet.rows[key] = row
+                sheet.dirty.add(key)
+        return failures
+
+    def _try_record(self, steps: Sequence[Step]) -> dict[tuple[Sheet, Any], Any]:
+        made: dict[tuple[Sheet, Any], Any] = {}
+        for _, sheet, function, key, message, detailed in steps:
+            row = made[sheet, key] if (sheet, key) in made else copy.deepcopy(sheet.rows.get(key))
+            made[sheet, key] = function(message.body, row, message.detail()) if detailed else function(message.body, row)
+        return made
+
+    def settle(self) -> None:
+        """Note that all changes are committed."""
+        for sheet in self.sheets.values():
+            sheet.settle()
+
+    def clear(self) -> None:
+        """Forget all rows, as after a failed fold or commit, or to give memory back."""
+        for sheet in self.sheets.values():
+            sheet.clear()
+
+
+def describe(error: BaseException) -> str:
+    """Say what went wrong and where, in one line, for the list of parked records."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    where = f" at {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def _by_record(steps: Sequence[Step]) -> Iterator[tuple[int, list[Step]]]:
+    group: list[Step] = []
+    for step in steps:
+        if group and group[0].record != step.record:
+            yield group[0].record, group
+            group = []
+        group.append(step)
+    if group:
+        yield group[0].record, group

@@ -1,0 +1,197 @@
+"""From records to committed rows: the fold's waiting half, shared by live workers and by replays.
+
+Rows and checkpoint commit in one transaction, which begins with the fence: a pipeline whose partitions have a newer owner
+writes nothing. A live worker commits every batch; a replay, alone with its tables, folds in memory and commits now and then
+(`absorb`, then `commit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from eventstore.moments import reach
+from eventstore.postgres.statements import load
+from eventstore.source import Record
+from eventstore.stream import Position
+from projections.checkpoint import PACKAGE, Advance, Claim, Partition, advance, claim, note_seen
+from projections.fold import Failure, Folder, HandlerFailed, Plan
+from projections.generation import Generation
+from projections.projection import EVENTS, Projection
+from projections.readmodels.postgres import ReadModel
+
+Connection = psycopg.AsyncConnection[Any]
+Batch = Mapping[Partition, Sequence[Record]]
+
+
+class Pipeline:
+    """Applies one generation's records over one connection, which it does not share.
+
+    *exclusive*: no other process writes this generation's tables, so rows may stay in memory between commits.
+    """
+
+    def __init__(
+        self,
+        projection: Projection,
+        generation: Generation,
+        topics: Mapping[str, str],
+        connection: Connection,
+        *,
+        exclusive: bool,
+    ) -> None:
+        self.generation = generation
+        self.read_model = ReadModel(projection, generation.schema_name)
+        self.folder = Folder(projection, topics, complete=False)
+        self.held: dict[Partition, Claim] = {}
+        self.applied = 0
+        self.parked = 0
+        self._exclusive = exclusive
+        self._connection = connection
+        self._events_topic = topics.get(EVENTS.name)
+        self._shares = not all(projection.owns(each) for each in projection.tables)
+        self._moves: dict[Partition, Advance] = {}
+        self._failures: list[Failure] = []
+
+    async def claim(self, partitions: Sequence[Partition], owner: str) -> dict[Partition, int]:
+        """Take *partitions* over, forget all that is in memory, and give where to read on.
+
+        A generation that nobody has written yet is folded in memory from the start when this pipeline is exclusive.
+        """
+        async with self._connection.transaction():
+            self.held = await claim(self._connection, self.generation.id, partitions, owner)
+            cursor = await self._connection.execute(load(PACKAGE, "read_parked_keys"), {"generation": self.generation.id})
+            parked = {(topic, None if key is None else bytes(key)) for topic, key in await cursor.fetchall()}
+        self.forget()
+        self.folder.parked = parked
+        untouched = all(each.next_offset == 0 for each in self.held.values())
+        for sheet in self.folder.sheets.values():
+            sheet.complete = self._exclusive and untouched
+        return {each: claimed.next_offset for each, claimed in self.held.items()}
+
+    def forget(self) -> None:
+        """Drop what is not committed."""
+        self.folder.clear()
+        self._moves.clear()
+        self._failures.clear()
+
+    @property
+    def vector(self) -> dict[Partition, int]:
+        """Where this pipeline is, commits to come included."""
+        return {
+            each: self._moves[each].next_offset if each in self._moves else held.next_offset for each, held in self.held.items()
+        }
+
+    async def apply(self, batch: Batch, seen: Mapping[Partition, int]) -> None:
+        """Apply and commit *batch* at once. A record that can't be applied is parked, with the later ones of its key.
+
+        Raises Fenced when a partition has a newer owner; then nothing was written.
+        """
+        try:
+            await self._apply(batch, seen, carefully=False)
+        except HandlerFailed:
+            await self._apply(batch, seen, carefully=True)
+
+    async def _apply(self, batch: Batch, seen: Mapping[Partition, int], *, carefully: bool) -> None:
+        before = set(self.folder.parked)
+        plans = self._read(batch, seen)
+        try:
+            async with self._connection.transaction():
+                await advance(self._connection, self.generation.id, self.held, self._moves)
+                if self._shares:
+                    await self._connection.execute(load(PACKAGE, "lock_tables"), {"generation": self.generation.id})
+                await self._load(plans)
+                self._fold(plans, carefully=carefully)
+                await self._write()
+                reach("batch.before_commit")
+        except BaseException:
+            self.forget()
+            self.folder.parked = before
+            raise
+        reach("batch.after_commit")
+        self._settle()
+        self.folder.clear()
+
+    async def absorb(self, batch: Batch, seen: Mapping[Partition, int], *, carefully: bool = False) -> None:
+        """Fold *batch* in memory; `commit` writes it. Raises HandlerFailed: forget, seek back to the last commit, and go carefully."""
+        plans = self._read(batch, seen)
+        async with self._connection.transaction():
+            await self._load(plans)
+        self._fold(plans, carefully=carefully)
+
+    async def commit(self) -> None:
+        """Write what was absorbed. Raises Fenced when a partition has a newer owner; then nothing was written."""
+        if not self._moves:
+            return
+        async with self._connection.transaction():
+            await advance(self._connection, self.generation.id, self.held, self._moves)
+            await self._write()
+            reach("batch.before_commit")
+        reach("batch.after_commit")
+        self._settle()
+
+    async def note_seen(self, seen: Mapping[Partition, int]) -> None:
+        """Note how far the log was read, for lag."""
+        await note_seen(self._connection, self.generation.id, self.held, {each: seen[each] for each in self.held if each in seen})
+
+    def _read(self, batch: Batch, seen: Mapping[Partition, int]) -> list[Plan]:
+        plans: list[Plan] = []
+        for partition, records in batch.items():
+            plan = self.folder.read(records)
+            plans.append(plan)
+            self._failures.extend(plan.failures)
+            following = records[-1].offset + 1
+            self._moves[partition] = Advance(following, max(following, seen.get(partition, 0)), self._position(records[-1]))
+        return plans
+
+    def _position(self, record: Record) -> Position | None:
+        return EVENTS.position(record) if record.topic == self._events_topic else None
+
+    async def _load(self, plans: Sequence[Plan]) -> None:
+        touched: dict[str, set[Any]] = {}
+        for plan in plans:
+            for table, keys in plan.keys().items():
+                touched.setdefault(table, set()).update(keys)
+        for table, keys in touched.items():
+            sheet = self.folder.sheets[table]
+            missing = sheet.missing(keys)
+            if missing:
+                await self.read_model.load(self._connection, sheet, missing)
+
+    def _fold(self, plans: Sequence[Plan], *, carefully: bool) -> None:
+        for plan in plans:
+            if carefully:
+                self._failures.extend(self.folder.fold_carefully(plan))
+            else:
+                self.folder.fold(plan)
+
+    async def _write(self) -> None:
+        for sheet in self.folder.sheets.values():
+            await self.read_model.write(self._connection, sheet)
+        for failure in self._failures:
+            await self._park(failure)
+
+    async def _park(self, failure: Failure) -> None:
+        record = failure.record
+        values = {
+            "generation": self.generation.id,
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "key": record.key,
+            "value": record.value,
+            "headers": Jsonb([[name, value.decode(errors="replace")] for name, value in record.headers]),
+            "reason": failure.reason[:2000],
+        }
+        await self._connection.execute(load(PACKAGE, "insert_parked"), values)
+
+    def _settle(self) -> None:
+        for partition, move in self._moves.items():
+            self.applied += move.next_offset - self.held[partition].next_offset
+            self.held[partition] = Claim(move.next_offset, self.held[partition].epoch)
+        self.parked += len(self._failures)
+        self._moves.clear()
+        self._failures.clear()
+        self.folder.settle()

@@ -1,0 +1,149 @@
+"""What a projection is: a name, a version, its tables, and pure handlers. It knows nothing of Kafka or PostgreSQL servers.
+
+A handler gets an event (or a change) and the row under its key, or None, and gives back the row to keep, or None to delete it.
+It must be pure and deterministic, and right for every interleaving of *different* streams: only the order within a stream is
+given.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from eventstore.log.events import EventSource
+
+from eventstore.errors import UsageError
+from eventstore.event import registry as events
+from eventstore.source import Source
+from projections.table import Table, snake
+
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+_NAME = re.compile(r"^[a-z][a-z0-9-]{0,38}$")
+EVENTS = EventSource()
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """One function: which messages of which source reach it, and under which row key.
+
+    *key* None = the message's own key (the stream, the changed row's primary key). *detailed* = it takes a third parameter.
+    """
+
+    table: Table[Any]
+    source: Source
+    message: str
+    function: Callable[..., Any]
+    key: Callable[[Any], Any] | None
+    detailed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A user's own test of a rebuilt generation: a query that must give no row, each row being one violation."""
+
+    name: str
+    query: Callable[[], sa.Select[Any]]
+
+
+class Projection:
+    """A read model's definition. *name* is kebab-case and stays for life; raise *version* whenever its meaning changes."""
+
+    def __init__(self, name: str, *, version: int = 1) -> None:
+        if not _NAME.match(name) or version < 1:
+            raise UsageError(f"projection {name!r} version {version}: use up to 39 of a-z, 0-9 and '-', and a version from 1")
+        self.name = name
+        self.version = version
+        self.slug = snake(name)
+        self.metadata = sa.MetaData(schema=self.slug)
+        self.tables: list[RowTable[Any]] = []
+        self.handlers: list[Handler] = []
+        self.checks: list[Check] = []
+
+    def __repr__(self) -> str:
+        return f"Projection({self.name!r}, version={self.version})"
+
+    def table(
+        self, row: type[R], *, key: str | Sequence[str], name: str | None = None, indexes: Sequence[Sequence[str]] = ()
+    ) -> RowTable[R]:
+        """Declare a table of *row*s, unique by *key*; *indexes* are built last when the projection is rebuilt."""
+        made = RowTable(self, row, key=key, name=name, indexes=indexes)
+        if any(each.name == made.name for each in self.tables):
+            raise UsageError(f"projection {self.name!r} has two tables called {made.name!r}: give one a name=")
+        self.tables.append(made)
+        return made
+
+    def check(self, function: Callable[[], sa.Select[Any]]) -> Callable[[], sa.Select[Any]]:
+        """Declare a check that a rebuilt generation must pass before it goes live: *function* selects what is wrong."""
+        self.checks.append(Check(function.__name__, function))
+        return function
+
+    @property
+    def sources(self) -> list[Source]:
+        """The sources its handlers read, each once, by name."""
+        return sorted({each.source.name: each.source for each in self.handlers}.values(), key=lambda each: each.name)
+
+    def wanted(self, source: Source) -> frozenset[str]:
+        """Give the message names of *source* that some handler takes."""
+        return frozenset(each.message for each in self.handlers if each.source.name == source.name)
+
+    def owns(self, table: Table[Any]) -> bool:
+        """Say whether each row of *table* is only ever written by one partition's owner, so that no lock is needed."""
+        mine = [each for each in self.handlers if each.table is table]
+        return all(each.key is None for each in mine) and len({each.source.name for each in mine}) <= 1
+
+
+class RowTable(Table[R], Generic[R]):
+    """A projection's table, and where its handlers are declared."""
+
+    def __init__(
+        self,
+        projection: Projection,
+        row: type[R],
+        *,
+        key: str | Sequence[str],
+        name: str | None,
+        indexes: Sequence[Sequence[str]],
+    ) -> None:
+        super().__init__(row, key=key, metadata=projection.metadata, name=name, indexes=indexes)
+        self.projection = projection
+
+    def on(self, *kinds: type, key: Callable[[Any], Any] | None = None) -> Callable[[F], F]:
+        """Handle events of *kinds*: `handler(event, row)` or `handler(event, row, envelope)` gives the row to keep, None =
+        delete.
+
+        *key* gives the row's key from the event: a value, or a tuple in the order of the table's key. Without it the key is the
+        stream's name, and partitions never touch each other's rows, which is faster.
+        """
+
+        def declare(function: F) -> F:
+            for kind in kinds:
+                self._add(EVENTS, events.of(kind).name, function, key)
+            return function
+
+        return declare
+
+    def on_change(self, source: Source, *, key: Callable[[Any], Any] | None = None) -> Callable[[F], F]:
+        """Handle changes of a captured table: `handler(change, row)` gives the row to keep, None = delete.
+
+        Without *key* the row's key is the changed row's primary key.
+        """
+
+        def declare(function: F) -> F:
+            for message in sorted(getattr(source, "messages", (source.name,))):
+                self._add(source, message, function, key)
+            return function
+
+        return declare
+
+    def _add(self, source: Source, message: str, function: Callable[..., Any], key: Callable[[Any], Any] | None) -> None:
+        parameters = len(inspect.signature(function).parameters)
+        if parameters not in {2, 3}:
+            raise UsageError(
+                f"{function.__qualname__} takes {parameters} parameters; a handler takes (event, row) or (event, row, envelope)"
+            )
+        self.projection.handlers.append(Handler(self, source, message, function, key, parameters == 3))

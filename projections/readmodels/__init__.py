@@ -1,0 +1,1 @@
+"""Where the rows of read models live; PostgreSQL first."""

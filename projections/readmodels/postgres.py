@@ -1,0 +1,120 @@
+"""The rows of one generation in PostgreSQL: load what a batch needs, write what it changed, count and digest.
+
+Nothing here commits: rows and checkpoint belong to one transaction, which the caller holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+from sqlalchemy.ext.asyncio import AsyncConnection as SqlAlchemyConnection
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from projections.fold import Sheet
+from projections.projection import Projection
+from projections.readmodels.statements import Statements, compose, key_arrays
+from projections.table import Table
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+class Digest(NamedTuple):
+    """How many rows a table has and their order-free digest; equal tables have equal digests."""
+
+    rows: int
+    digest: int
+
+
+class ReadModel:
+    """The tables of one generation, by name of its *schema*."""
+
+    def __init__(self, projection: Projection, schema: str) -> None:
+        self.projection = projection
+        self.schema = schema
+        self._statements: dict[str, Statements] = {each.name: compose(each, schema) for each in projection.tables}
+        self._types = {each.name: each.sql_types() for each in projection.tables}
+
+    async def load(self, connection: Connection, sheet: Sheet, keys: list[Any]) -> None:
+        """Load the rows under *keys* into *sheet*; keys without a row are noted as absent."""
+        table, make = sheet.table, sheet.table.row
+        cursor = await connection.execute(self._statements[table.name].load, key_arrays(table, keys))
+        sheet.load(keys, [make(*values) for values in await cursor.fetchall()])
+
+    async def write(self, connection: Connection, sheet: Sheet) -> int:
+        """Write the changed rows of *sheet* and return how many. Rows the database has not come by COPY alone."""
+        if not sheet.dirty:
+            return 0
+        fresh, known, gone = sheet.changed()
+        statements = self._statements[sheet.table.name]
+        if gone:
+            await connection.execute(statements.delete, key_arrays(sheet.table, gone))
+        if not sheet.complete:
+            known, fresh = [*known, *fresh], []
+        if known:
+            await self._merge(connection, sheet.table, known)
+        if fresh:
+            await self._copy(connection, statements.copy, sheet.table, fresh)
+        return len(sheet.dirty)
+
+    async def _merge(self, connection: Connection, table: Table[Any], rows: Sequence[Any]) -> None:
+        statements = self._statements[table.name]
+        await connection.execute(statements.stage)
+        await self._copy(connection, statements.copy_stage, table, rows)
+        await connection.execute(statements.merge)
+
+    async def _copy(self, connection: Connection, statement: sql.Composed, table: Table[Any], rows: Sequence[Any]) -> None:
+        values = table.values
+        async with connection.cursor().copy(statement) as copy:
+            copy.set_types(self._types[table.name])
+            for row in rows:
+                await copy.write_row(values(row))
+
+    async def digest(self, connection: Connection, tables: Sequence[str] | None = None) -> dict[str, Digest]:
+        """Digest *tables* (None = all), each in one pass over it."""
+        found: dict[str, Digest] = {}
+        for name in self._statements if tables is None else tables:
+            rows, digest = await (await connection.execute(self._statements[name].digest)).fetchone() or (0, 0)
+            found[name] = Digest(rows, int(digest))
+        return found
+
+    async def hashes(self, connection: Connection, table: str) -> AsyncIterator[tuple[str, int]]:
+        """Stream (key as JSON, row hash) in key order, with constant memory. Needs an open transaction."""
+        async with connection.cursor(name=f"hashes_{table}") as cursor:
+            cursor.itersize = 10_000
+            await cursor.execute(self._statements[table].hashes)
+            async for key, value in cursor:
+                yield key, value
+
+    async def rows(self, connection: Connection, table: str, keys: list[Any]) -> list[dict[str, Any]]:
+        """Give the rows under *keys* as dicts, for people to compare."""
+        if not keys:
+            return []
+        declared = next(each for each in self.projection.tables if each.name == table)
+        cursor = await connection.execute(self._statements[table].rows, key_arrays(declared, keys))
+        return [found for (found,) in await cursor.fetchall()]
+
+
+async def create_tables(connection: SqlAlchemyConnection, projection: Projection, schema: str) -> None:
+    """Make the schema and its tables with their keys; the other indexes come last, by `create_indexes`. Safe to repeat."""
+    await connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
+    translated = await connection.execution_options(schema_translate_map={projection.slug: schema})
+    for table in projection.tables:
+        await translated.execute(CreateTable(table.table, if_not_exists=True))
+
+
+async def create_indexes(connection: SqlAlchemyConnection, projection: Projection, schema: str) -> None:
+    """Build the declared indexes and refresh the planner's statistics. Safe to repeat."""
+    translated = await connection.execution_options(schema_translate_map={projection.slug: schema})
+    for table in projection.tables:
+        for index in table.indexes:
+            await translated.execute(CreateIndex(index, if_not_exists=True))
+        await connection.exec_driver_sql(f'ANALYZE "{schema}"."{table.name}"')
+
+
+async def drop_schema(connection: SqlAlchemyConnection, schema: str) -> None:
+    """Drop a generation's tables. Safe to repeat."""
+    await connection.execute(sa.schema.DropSchema(schema, cascade=True, if_exists=True))

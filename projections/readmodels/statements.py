@@ -1,0 +1,93 @@
+"""The SQL that depends on a table's columns, composed once per table and generation.
+
+Everything else of the projections' SQL lies in `.sql` files; here names and column lists vary, so psycopg's `sql` composes and
+quotes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from projections.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """All statements of one table in one schema.
+
+    *load* takes one array per key column; *stage*, *copy_stage* and *merge* bring in changed rows; *copy* adds rows known to be
+    new; *delete* takes one array per key column; *digest* gives the row count and an order-free digest; *hashes* streams key
+    and row hash in key order.
+    """
+
+    load: sql.Composed
+    stage: sql.Composed
+    copy_stage: sql.Composed
+    merge: sql.Composed
+    copy: sql.Composed
+    delete: sql.Composed
+    digest: sql.Composed
+    hashes: sql.Composed
+    rows: sql.Composed
+
+
+def compose(table: Table[Any], schema: str) -> Statements:
+    """Compose the statements of *table* in *schema*."""
+    target = sql.Identifier(schema, table.name)
+    stage = sql.Identifier(f"stage_{schema}_{table.name}"[:63])
+    columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
+    keys = sql.SQL(", ").join(map(sql.Identifier, table.key))
+    picked = sql.SQL("unnest({arrays}) AS picked({keys})").format(arrays=_arrays(table), keys=keys)
+    return Statements(
+        load=sql.SQL("SELECT {columns} FROM {target} JOIN {picked} USING ({keys})").format(
+            columns=columns, target=target, picked=picked, keys=keys
+        ),
+        stage=sql.SQL("CREATE TEMP TABLE IF NOT EXISTS {stage} (LIKE {target}) ON COMMIT DELETE ROWS").format(
+            stage=stage, target=target
+        ),
+        copy_stage=sql.SQL("COPY {stage} ({columns}) FROM STDIN").format(stage=stage, columns=columns),
+        merge=_merge(table, target, stage, columns, keys),
+        copy=sql.SQL("COPY {target} ({columns}) FROM STDIN").format(target=target, columns=columns),
+        delete=sql.SQL("DELETE FROM {target} USING {picked} WHERE {match}").format(
+            target=target, picked=picked, match=_match(table, target)
+        ),
+        digest=sql.SQL(
+            "SELECT count(*), coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0) FROM {target}"
+        ).format(columns=columns, target=target),
+        hashes=sql.SQL(
+            'SELECT jsonb_build_array({keys})::text, hashtextextended(ROW({columns})::text, 0) FROM {target} ORDER BY 1 COLLATE "C"'
+        ).format(keys=keys, columns=columns, target=target),
+        rows=sql.SQL("SELECT row_to_json(found) FROM {target} AS found JOIN {picked} USING ({keys})").format(
+            target=target, picked=picked, keys=keys
+        ),
+    )
+
+
+def key_arrays(table: Table[Any], keys: list[Any]) -> list[list[Any]]:
+    """Turn row keys into one array per key column, as *load* and *delete* take them."""
+    return [keys] if table.has_single_key else [list(each) for each in zip(*keys, strict=True)]
+
+
+def _arrays(table: Table[Any]) -> sql.Composed:
+    types = dict(zip(table.columns, table.sql_types(), strict=True))
+    return sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(types[each])) for each in table.key)  # pyright: ignore[reportArgumentType]
+
+
+def _match(table: Table[Any], target: sql.Identifier) -> sql.Composed:
+    return sql.SQL(" AND ").join(
+        sql.SQL("{target}.{key} = picked.{key}").format(target=target, key=sql.Identifier(each)) for each in table.key
+    )
+
+
+def _merge(
+    table: Table[Any], target: sql.Identifier, stage: sql.Identifier, columns: sql.Composed, keys: sql.Composed
+) -> sql.Composed:
+    rest = [each for each in table.columns if each not in table.key]
+    sets = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(each)) for each in rest)
+    action = sql.SQL("DO UPDATE SET {}").format(sets) if rest else sql.SQL("DO NOTHING")
+    return sql.SQL("INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage} ON CONFLICT ({keys}) {action}").format(
+        target=target, columns=columns, stage=stage, keys=keys, action=action
+    )

@@ -1,0 +1,5 @@
+"""Reading the live generation: sessions for web apps, and waiting for one's own writes."""
+
+from projections.serving.session import ReadModels
+
+__all__ = ["ReadModels"]

@@ -1,0 +1,3 @@
+-- the newest moves of a projection
+SELECT projection, action, from_generation, to_generation, actor, at, detail
+FROM projections.audit WHERE projection = %(projection)s ORDER BY id DESC LIMIT %(limit)s

@@ -1,0 +1,147 @@
+"""Which generations a release feeds: it looks at the catalogue now and then, starts workers for those that are its own, ends
+the rest.
+
+The first release to meet an unknown projection makes its first generation live at once; every later change of code goes through
+a replay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from eventstore.errors import RefoldError
+from eventstore.log.consumer import find_partitions
+from eventstore.postgres.engine import checkout
+from eventstore.settings import KafkaSettings
+from projections.catalogue import create_generation, find_live, list_generations, lock_pointer, move, note, set_pointer
+from projections.fingerprint import fingerprint
+from projections.generation import FED, Generation, State
+from projections.projection import Projection
+from projections.readmodels.postgres import create_indexes, create_tables
+from projections.registry import Projections
+from projections.settings import ProjectionSettings
+from projections.worker import Supervised, Worker, name_topics
+
+log = logging.getLogger(__name__)
+Say = Callable[..., None]
+
+
+class Supervisor:
+    """Runs the workers of one release in this process. *say* hears what a person should know."""
+
+    def __init__(
+        self,
+        app: Projections,
+        engine: AsyncEngine,
+        *,
+        kafka: KafkaSettings,
+        settings: ProjectionSettings,
+        say: Say | None = None,
+    ) -> None:
+        self.app = app
+        self.fingerprints = {each.name: fingerprint(each) for each in app}
+        self._engine = engine
+        self._kafka = kafka
+        self._settings = settings
+        self._say: Say = say or (lambda *_, **__: None)
+        self._running: dict[int, Supervised] = {}
+        self._told: set[Any] = set()
+
+    @property
+    def workers(self) -> list[Worker]:
+        """The workers that run now."""
+        return [each.worker for each in self._running.values()]
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Feed this release's generations until *stopping* is set, then leave all groups."""
+        try:
+            while not stopping.is_set():
+                await self.look()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), self._settings.look_s)
+        finally:
+            await asyncio.gather(*(each.stop() for each in self._running.values()))
+            self._running.clear()
+
+    async def look(self) -> None:
+        """Look at the catalogue once: start what is ours, stop what no longer is."""
+        wanted: dict[int, tuple[Projection, Generation]] = {}
+        for projection in self.app:
+            for generation in await self._find_own(projection):
+                wanted[generation.id] = (projection, generation)
+        for id_ in [each for each in self._running if each not in wanted]:
+            self._say(f"{self._running[id_].worker.generation}: no longer fed by this worker")
+            await self._running.pop(id_).stop()
+        for id_, (projection, generation) in wanted.items():
+            if id_ not in self._running:
+                self._say(f"{generation}: feeding ({generation.state})", generation=generation.number, projection=projection.name)
+                worker = Worker(projection, generation, self._engine, self._kafka, self._settings)
+                self._running[id_] = Supervised(worker, self._report)
+
+    def _report(self, worker: Worker, error: RefoldError) -> None:
+        self._tell(("error", worker.generation.id, str(error)), f"{worker.generation}: {type(error).__name__}: {error}")
+
+    def _tell(self, once: Any, text: str) -> None:
+        if once not in self._told:
+            self._told.add(once)
+            self._say(text)
+
+    async def _find_own(self, projection: Projection) -> list[Generation]:
+        async with checkout(self._engine) as connection:
+            known = await list_generations(connection, projection.name)
+            if not known:
+                return [await self._make_first(projection)]
+        mine = self.fingerprints[projection.name]
+        own = [each for each in known if each.state in FED and each.fingerprint == mine and not _is_over(each)]
+        live = next((each for each in known if each.state is State.LIVE), None)
+        if live is None and not own:
+            self._tell(
+                ("none", projection.name), f"{projection.name}: no generation is live yet; `replay` is building the first one"
+            )
+        elif live and live.fingerprint != mine:
+            self._tell(
+                ("changed", live.id),
+                f"{projection.name}: this release's code ({mine}) differs from the live {live} ({live.fingerprint}), which stays as it is. "
+                f"Rebuild with `replay --projection {projection.name} --from-beginning`.",
+            )
+        return own
+
+    async def _make_first(self, projection: Projection) -> Generation:
+        topics = await find_partitions(self._kafka, sorted(name_topics(projection, self._kafka).values()))
+        return await make_live(self._engine, projection, self.fingerprints[projection.name], topics, self._kafka.topic_prefix)
+
+
+async def make_live(engine: AsyncEngine, projection: Projection, mine: str, topics: dict[str, int], prefix: str) -> Generation:
+    """Make the first generation of *projection* and point readers at it; when another process was first, give that one."""
+    async with engine.begin() as transaction:
+        raw: Any = (await transaction.get_raw_connection()).driver_connection
+        if await lock_pointer(raw, projection.name) is not None:
+            found = await find_live(raw, projection.name)
+            assert found is not None
+            return found
+        facts = {
+            "projection": projection.name,
+            "slug": projection.slug,
+            "prefix": prefix,
+            "version": projection.version,
+            "fingerprint": mine,
+            "topics": topics,
+        }
+        generation = await create_generation(raw, facts)
+        await create_tables(transaction, projection, generation.schema_name)
+        await create_indexes(transaction, projection, generation.schema_name)
+        await set_pointer(raw, projection.name, generation.id)
+        live = await move(raw, generation, State.LIVE)
+        await note(raw, "first", live, origin=None, detail={})
+    return live
+
+
+def _is_over(generation: Generation) -> bool:
+    return generation.state is State.RETIRED and generation.retire_at is not None and generation.retire_at < datetime.now(UTC)

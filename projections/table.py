@@ -1,0 +1,133 @@
+"""A read model's table, declared by the class of its row.
+
+One declaration serves the fold (rows are plain slotted dataclasses, fast to change), the database (columns, key, indexes) and the
+web app (`Table.table` is a SQLAlchemy table for `select()`). Its schema is the projection's name in snake case: readers translate
+it to the schema of the live generation, workers to the one they build.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from eventstore.errors import UsageError
+
+R = TypeVar("R")
+_COLUMN_TYPES: dict[Any, Callable[[], sa.types.TypeEngine[Any]]] = {
+    bool: sa.Boolean,
+    int: sa.BigInteger,
+    float: sa.Double,
+    str: sa.Text,
+    bytes: sa.LargeBinary,
+    Decimal: sa.Numeric,
+    UUID: sa.Uuid,
+    date: sa.Date,
+    time: sa.Time,
+    timedelta: sa.Interval,
+    datetime: lambda: sa.DateTime(timezone=True),
+    dict: postgresql.JSONB,
+    list: postgresql.JSONB,
+}
+
+
+class Table(Generic[R]):
+    """One table of a projection: rows of dataclass *row*, unique by *key* (column names in order)."""
+
+    def __init__(
+        self,
+        row: type[R],
+        *,
+        key: str | Sequence[str],
+        metadata: sa.MetaData,
+        name: str | None = None,
+        indexes: Sequence[Sequence[str]] = (),
+    ) -> None:
+        if not dataclasses.is_dataclass(row):
+            raise UsageError(f"{row.__name__} must be a dataclass: decorate it with @dataclass(slots=True)")
+        self.row = row
+        self.name = name or snake(row.__name__)
+        self.key: tuple[str, ...] = (key,) if isinstance(key, str) else tuple(key)
+        self.columns: tuple[str, ...] = tuple(each.name for each in dataclasses.fields(row))
+        self._check_key()
+        self.table = sa.Table(self.name, metadata, *self._make_columns())
+        self.indexes = [sa.Index(f"{self.name}_{'_'.join(each)}", *(self.table.c[name] for name in each)) for each in indexes]
+        self.key_of: Callable[[R], Any] = attrgetter(*self.key)
+        self._getter = attrgetter(*self.columns)
+
+    def __repr__(self) -> str:
+        return f"Table({self.name}, key={self.key})"
+
+    @property
+    def has_single_key(self) -> bool:
+        """True when a row's key is one plain value rather than a tuple."""
+        return len(self.key) == 1
+
+    def values(self, row: R) -> tuple[Any, ...]:
+        """Give the row's values in column order."""
+        values = self._getter(row)
+        return values if len(self.columns) > 1 else (values,)
+
+    def ddl(self) -> list[str]:
+        """Give the statements that make the table, for the fingerprint."""
+        dialect = postgresql.dialect()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        statements = [CreateTable(self.table, include_foreign_key_constraints=()), *map(CreateIndex, self.indexes)]
+        return [str(each.compile(dialect=dialect)).strip() for each in statements]  # pyright: ignore[reportUnknownArgumentType]
+
+    def sql_types(self) -> list[str]:
+        """Give the PostgreSQL type of each column, in order."""
+        dialect = postgresql.dialect()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return [self.table.c[each].type.compile(dialect=dialect).lower() for each in self.columns]  # pyright: ignore[reportUnknownArgumentType]
+
+    def _check_key(self) -> None:
+        missing = [each for each in self.key if each not in self.columns]
+        if missing or not self.key:
+            raise UsageError(
+                f"table {self.name!r}: key column {missing or '()'} is no field of {self.row.__name__} {self.columns}"
+            )
+
+    def _make_columns(self) -> list[sa.Column[Any]]:
+        hints = typing.get_type_hints(self.row, include_extras=True)
+        return [self._make_column(name, hints[name]) for name in self.columns]
+
+    def _make_column(self, name: str, annotation: Any) -> sa.Column[Any]:
+        kind, nullable = _strip_none(annotation)
+        given = next((each for each in getattr(kind, "__metadata__", ()) if _is_sql_type(each)), None)
+        origin = typing.get_origin(kind)
+        plain = origin if isinstance(origin, type) else kind
+        make = given or _COLUMN_TYPES.get(plain)
+        if make is None:
+            raise UsageError(
+                f"{self.row.__name__}.{name}: no column type for {annotation!r}; use one of "
+                f"{', '.join(each.__name__ for each in _COLUMN_TYPES)} or Annotated[..., a SQLAlchemy type]"
+            )
+        kind_of_column = make() if callable(make) else make
+        return sa.Column(name, kind_of_column, primary_key=name in self.key, nullable=nullable, autoincrement=False)
+
+
+def snake(name: str) -> str:
+    """Write `DelayByHour` or `delay-by-hour` as `delay_by_hour`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-. ]", "_", name).lower()
+
+
+def _is_sql_type(value: Any) -> bool:
+    return isinstance(value, sa.types.TypeEngine) or (isinstance(value, type) and issubclass(value, sa.types.TypeEngine))
+
+
+def _strip_none(annotation: Any) -> tuple[Any, bool]:
+    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
+        members = [each for each in typing.get_args(annotation) if each is not type(None)]
+        if len(members) == 1:
+            return members[0], True
+    return annotation, False

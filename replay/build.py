@@ -1,0 +1,150 @@
+"""Building a generation: read every partition from where its checkpoint stands, fold in memory, commit now and then.
+
+Only this process writes the generation until a worker takes over after the swap; that worker's claim fences it. A build that
+was killed goes on from its last commit. It never reads past the offsets it was told to, so that both generations can be
+compared at one vector.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from eventstore.errors import TimedOut
+from eventstore.log.consumer import AssignedReader, Batch, Partition
+from eventstore.moments import reach
+from projections.catalogue import describe_actor
+from projections.checkpoint import Vector, has_reached
+from projections.fold import HandlerFailed
+from projections.pipeline import Pipeline
+from replay.settings import ReplaySettings
+
+Tell = Callable[[int, int, str | None], None]
+POLL_S = 0.25
+
+
+class Builder:
+    """Feeds one generation by itself. *tell* hears (records done, records in all, why it waits)."""
+
+    def __init__(self, pipeline: Pipeline, reader: AssignedReader, settings: ReplaySettings, tell: Tell) -> None:
+        self._pipeline = pipeline
+        self._reader = reader
+        self._settings = settings
+        self._tell = tell
+        self._committed = time.monotonic()
+        self._careful_until: Vector = {}
+        self._goal: Vector = {}
+
+    @property
+    def vector(self) -> Vector:
+        """The offsets up to which everything is folded."""
+        return self._pipeline.vector
+
+    @property
+    def partitions(self) -> list[Partition]:
+        """Every partition of the generation's topics."""
+        topics = self._pipeline.generation.topics
+        return [(topic, number) for topic, count in sorted(topics.items()) for number in range(count)]
+
+    async def open(self) -> None:
+        """Take all partitions and connect; an earlier run's process is fenced from here on."""
+        start = await self._pipeline.claim(self.partitions, f"{describe_actor()} replay")
+        await self._reader.open(start)
+
+    async def close(self) -> None:
+        """Leave; what is not committed is folded again by the next run."""
+        await self._reader.close()
+
+    async def advance_to(self, goal: Mapping[Partition, int]) -> None:
+        """Fold exactly up to *goal*, in the partitions that it names, and commit. Raises TimedOut when the log gives no more."""
+        here = self.vector
+        self._goal = {each: max(goal[each], here[each]) for each in goal if each in here}
+        self._reader.limit(self._goal)
+        last = time.monotonic()
+        while not has_reached(self.vector, self._goal):
+            if await self._step():
+                last = time.monotonic()
+            elif time.monotonic() - last > self._settings.stall_s:
+                raise TimedOut(
+                    f"{self._pipeline.generation}: the log gave no record for {self._settings.stall_s:g} s although "
+                    f"{self._describe_missing()} are due; what is built stays. Look at Kafka, then run the command again."
+                )
+        await self.commit()
+        self._reader.limit(None)
+
+    async def catch_up(self) -> int:
+        """Read to the end of the log, or near it while it grows, commit, and give how many records are left."""
+        while True:
+            ends = await self._reader.ends(self.partitions)
+            self._goal = ends
+            last = time.monotonic()
+            while not has_reached(await self._reader.seen(), ends):
+                if await self._step():
+                    last = time.monotonic()
+                elif time.monotonic() - last > self._settings.stall_s:
+                    raise TimedOut(
+                        f"{self._pipeline.generation}: the log gave no record for {self._settings.stall_s:g} s; run again"
+                    )
+            seen, ends = await self._reader.seen(), await self._reader.ends(self.partitions)
+            left = sum(max(0, ends[each] - seen.get(each, 0)) for each in ends)
+            if left <= self._settings.near_records:
+                await self.commit()
+                return left
+
+    async def last_records(self, partitions: Sequence[Partition]) -> Vector:
+        """Give the vector at which these partitions hold no more; they are read to their end for it, since markers end no record."""
+        ends = await self._reader.ends(partitions)
+        self._goal = {**self.vector, **ends}
+        while not has_reached(await self._reader.seen(), ends):
+            await self._step()
+        return {each: self.vector[each] for each in partitions}
+
+    async def feed(self) -> None:
+        """Go on a little with no goal, and commit: what keeps the generation current until a worker takes over."""
+        if await self._step():
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Write what was folded."""
+        await self._pipeline.commit()
+        self._committed = time.monotonic()
+        if self._pipeline.folder.cached > self._settings.cache_rows:
+            self._pipeline.folder.clear()
+        reach("replay.building")
+
+    async def report(self) -> None:
+        """Tell PostgreSQL and Kafka how far the log was read, for lag."""
+        seen = await self._reader.seen()
+        await self._pipeline.note_seen(seen)
+        await self._reader.tell_progress(seen)
+
+    async def _step(self) -> bool:
+        batch = await self._reader.poll(POLL_S)
+        if batch:
+            await self._absorb(batch)
+        done = sum(self.vector.values())
+        self._tell(done, max(done, sum(self._goal.values())), None if batch else "for records from Kafka")
+        return bool(batch)
+
+    async def _absorb(self, batch: Batch) -> None:
+        carefully = any(self.vector.get(each, 0) < until for each, until in self._careful_until.items())
+        try:
+            await self._pipeline.absorb(batch, await self._reader.seen(), carefully=carefully)
+        except HandlerFailed:
+            await self._go_back(batch)
+            return
+        folder = self._pipeline.folder
+        due = time.monotonic() - self._committed > self._settings.commit_s
+        if due or folder.pending >= self._settings.commit_rows or folder.cached > 2 * self._settings.cache_rows:
+            await self.commit()
+
+    async def _go_back(self, batch: Batch) -> None:
+        self._careful_until = {each: records[-1].offset + 1 for each, records in batch.items()}
+        start = await self._pipeline.claim(self.partitions, f"{describe_actor()} replay")
+        self._reader.seek(start)
+
+    def _describe_missing(self) -> str:
+        missing = {
+            each: offset - self.vector.get(each, 0) for each, offset in self._goal.items() if offset > self.vector.get(each, 0)
+        }
+        return ", ".join(f"{count} of {topic}[{number}]" for (topic, number), count in sorted(missing.items()))

@@ -1,0 +1,197 @@
+"""`replay --projection X --from-beginning` rebuilds a read model beside the live one, verifies it and swaps it in.
+
+`replay status | rollback | swap | gc` show and steer what it made. Exit codes: 0 done, 3 refused with nothing changed, 4 timed
+out, 5 another operator is at it, 6 a server does not answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from eventstore.console import Output, add_json, make_parser, run
+from eventstore.errors import PreconditionFailed, UsageError
+from eventstore.postgres.engine import checkout
+from eventstore.settings import KafkaSettings
+from projections.catalogue import list_generations, read_audit
+from projections.cli import describe_generation, opened_engine, require_app, table
+from projections.generation import Generation, State
+from projections.settings import ProjectionSettings
+from replay.collect import collect
+from replay.cutover import create_views, swap, wait_for_workers
+from replay.operator import operating
+from replay.progress import Reporter
+from replay.run import Choices, Replay, require_beginning
+from replay.settings import ReplaySettings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the console program `replay`."""
+    parser = make_parser("replay", __doc__ or "")
+    _add_run(parser)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    for name, command, text in (
+        ("status", _status, "show the generations of each projection and the latest moves"),
+        ("rollback", _rollback, "make the generation that was live before live again"),
+        ("swap", _promote, "make another fed generation live (--to N)"),
+        ("gc", _gc, "drop failed generations and retired ones past their grace time"),
+    ):
+        sub = commands.add_parser(name, help=text, description=text)
+        add_json(sub)
+        sub.set_defaults(command=command)
+        sub.add_argument("--projection", default=argparse.SUPPRESS, required=name in {"rollback", "swap"})
+        sub.add_argument("--app", default=argparse.SUPPRESS)
+        if name == "swap":
+            sub.add_argument("--to", type=int, required=True, metavar="N", help="number of the generation")
+        if name == "gc":
+            sub.add_argument("--force", action="store_true", help="also those still in their grace time: no rollback after that")
+    return run(parser, argv)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_replay)
+    add_json(parser)
+    parser.add_argument("--projection", help="which projection")
+    parser.add_argument("--from-beginning", action="store_true", help="read every topic from offset zero")
+    parser.add_argument("--app", help="module:name of the Projections (env: REFOLD_PROJECTIONS_APP)")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
+    parser.add_argument("--no-swap", action="store_true", help="stop once verified; run again to swap")
+    parser.add_argument("--accept-parked", action="store_true", help="swap although records are parked")
+    parser.add_argument("--accept-differences", action="store_true", help="swap although the same code gave other rows")
+    parser.add_argument(
+        "--grace", type=float, metavar="S", help="seconds that the old generation is still fed (env: REFOLD_PROJECTIONS_GRACE_S)"
+    )
+
+
+async def _replay(arguments: argparse.Namespace, output: Output) -> int:
+    settings = ProjectionSettings()
+    if not arguments.projection:
+        raise UsageError("which projection? Give --projection NAME --from-beginning")
+    projection = require_app(arguments.app, settings).named(arguments.projection)
+    require_beginning(from_beginning=arguments.from_beginning)
+    choices = Choices(
+        swap=not arguments.no_swap,
+        accept_parked=arguments.accept_parked,
+        accept_differences=arguments.accept_differences,
+        grace_s=settings.grace_s if arguments.grace is None else arguments.grace,
+    )
+    async with opened_engine("refold replay") as engine, operating(engine, projection.name):
+        with Reporter(output, projection.name) as reporter:
+            replay = Replay(projection, engine, reporter, kafka=KafkaSettings(), settings=ReplaySettings(), choices=choices)
+            plan = await replay.plan()
+            if arguments.dry_run:
+                output.result(_plan_facts(plan), "\n".join(["Plan", *plan.lines()]))
+                return 0
+            if not output.json:
+                output.progress("\n".join(["Plan", *plan.lines()]))
+            facts = await replay.run(plan)
+    output.result(facts, _conclude(facts))
+    return 0
+
+
+def _plan_facts(plan: Any) -> dict[str, Any]:
+    return {
+        "projection": plan.projection,
+        "step": str(plan.step),
+        "fingerprint": plan.fingerprint,
+        "live": plan.live.number if plan.live else None,
+        "target": plan.target.number if plan.target else None,
+        "records": plan.records,
+        "partitions": plan.partitions,
+        "seconds": round(plan.seconds, 1),
+    }
+
+
+def _conclude(facts: dict[str, Any]) -> str:
+    name, number = facts["projection"], facts["generation"]
+    if facts.get("already"):
+        return f"{name} g{number} is live already; its replay had ended. Nothing was rebuilt."
+    if facts["state"] != "live":
+        return f"{name} g{number} is {facts['state']}; run the same command without --no-swap to make it live."
+    return f"{name} g{number} is live after {facts['seconds']:.1f} s. Undo with: replay rollback --projection {name}"
+
+
+async def _status(arguments: argparse.Namespace, output: Output) -> int:
+    async with opened_engine("refold replay status") as engine, checkout(engine) as connection:
+        known = [each for each in await list_generations(connection, arguments.projection) if each.state is not State.DROPPED]
+        facts = [await describe_generation(connection, each) for each in known]
+        audit = [row for name in dict.fromkeys(each.projection for each in known) for row in await read_audit(connection, name)]
+    output.result({"generations": facts, "audit": audit}, "\n".join([table(facts), "", *map(_describe_move, audit)]))
+    return 0
+
+
+def _describe_move(row: dict[str, Any]) -> str:
+    origin = f"g{row['from_generation']} -> " if row["from_generation"] else ""
+    return (
+        f"{row['at']:%Y-%m-%d %H:%M:%S}  {row['projection']}  {row['action']}  {origin}g{row['to_generation']}  by {row['actor']}"
+    )
+
+
+async def _rollback(arguments: argparse.Namespace, output: Output) -> int:
+    async with opened_engine("refold replay rollback") as engine, operating(engine, arguments.projection):
+        async with checkout(engine) as connection:
+            audit = await read_audit(connection, arguments.projection, limit=1000)
+            known = await list_generations(connection, arguments.projection)
+        return await _make_live(engine, find_previous(known, audit), arguments, output, "rollback")
+
+
+async def _promote(arguments: argparse.Namespace, output: Output) -> int:
+    async with opened_engine("refold replay swap") as engine, operating(engine, arguments.projection):
+        async with checkout(engine) as connection:
+            known = await list_generations(connection, arguments.projection)
+        target = next((each for each in known if each.number == arguments.to), None)
+        if target is None:
+            raise UsageError(f"{arguments.projection} has no generation {arguments.to}; see `replay status`")
+        return await _make_live(engine, target, arguments, output, "swap")
+
+
+def find_previous(known: Sequence[Generation], audit: Sequence[dict[str, Any]]) -> Generation:
+    """Give the generation that was live before the present one. Raises PreconditionFailed when there is none to go back to. Pure."""
+    live = next((each for each in known if each.state is State.LIVE), None)
+    if live is None:
+        raise PreconditionFailed("nothing is live, so there is nothing to roll back")
+    last = next((row for row in audit if row["to_generation"] == live.number and row["from_generation"]), None)
+    previous = next((each for each in known if last and each.number == last["from_generation"]), None)
+    if previous is None or previous.state is not State.RETIRED:
+        was = f"{previous} is {previous.state}" if previous else f"{live} is the first"
+        raise PreconditionFailed(f"there is no earlier generation to go back to: {was}. The live one stays.")
+    return previous
+
+
+async def _make_live(engine: AsyncEngine, target: Generation, arguments: argparse.Namespace, output: Output, action: str) -> int:
+    settings, limits = ProjectionSettings(), ReplaySettings()
+    done = await swap(
+        engine,
+        target,
+        wait_for_workers(engine, target),
+        action=action,
+        grace_s=settings.grace_s,
+        limit_s=limits.swap_s,
+        detail={},
+    )
+    if getattr(arguments, "app", None) or settings.app:
+        await create_views(engine, require_app(getattr(arguments, "app", None), settings).named(target.projection), done.live)
+    facts = {
+        "projection": target.projection,
+        "generation": done.live.number,
+        "from": done.retired.number if done.retired else None,
+        "held_s": round(done.held_s, 4),
+    }
+    output.result(facts, f"{done.live} is live again (was {done.retired}); writers held {done.held_s * 1000:.0f} ms")
+    return 0
+
+
+async def _gc(arguments: argparse.Namespace, output: Output) -> int:
+    async with opened_engine("refold replay gc") as engine:
+        dropped = await collect(engine, arguments.projection, force=arguments.force)
+    facts = [{"projection": each.projection, "generation": each.number, "was": str(each.state)} for each in dropped]
+    output.result(facts, table(facts) if facts else "nothing to drop")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

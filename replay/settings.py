@@ -1,0 +1,48 @@
+"""Settings of a replay: memory, commits, limits."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+from eventstore.settings import configure
+
+
+class ReplaySettings(BaseSettings):
+    """How a generation is built, verified and swapped in."""
+
+    model_config = configure("REFOLD_REPLAY_")
+
+    commit_rows: int = Field(
+        default=100_000, ge=1, description="Changed rows after which the build commits. Env REFOLD_REPLAY_COMMIT_ROWS."
+    )
+    commit_s: float = Field(
+        default=5.0, gt=0, description="Seconds after which the build commits anyway. Env REFOLD_REPLAY_COMMIT_S."
+    )
+    cache_rows: int = Field(
+        default=400_000,
+        ge=1000,
+        description="Rows held in memory; above it they are dropped after a commit and loaded again when needed. "
+        "Env REFOLD_REPLAY_CACHE_ROWS.",
+    )
+    near_records: int = Field(
+        default=2_000,
+        ge=0,
+        description="Records behind the end at which a build counts as caught up. Env REFOLD_REPLAY_NEAR_RECORDS.",
+    )
+    stall_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds without a record, while some are due, before TimedOut. Env REFOLD_REPLAY_STALL_S.",
+    )
+    swap_s: float = Field(
+        default=15.0,
+        gt=0,
+        description="Seconds that a swap may hold back the live generation's writers. Env REFOLD_REPLAY_SWAP_S.",
+    )
+    handover_s: float = Field(
+        default=15.0,
+        ge=0,
+        description="Seconds to go on feeding after the swap until a worker takes over. Env REFOLD_REPLAY_HANDOVER_S.",
+    )
+    samples: int = Field(default=5, ge=0, le=1000, description="Differing rows shown per table. Env REFOLD_REPLAY_SAMPLES.")
