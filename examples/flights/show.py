@@ -1,0 +1,82 @@
+"""How the demo tells its story: one line per step and its time; a bar on a terminal, plain lines elsewhere; a table at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+LINE_S = 5.0
+
+
+@dataclass
+class Step:
+    """One step in hand. `progress` as often as you like; `note` what belongs beside its time in the table."""
+
+    title: str
+    bar: Progress | None
+    notes: list[str] = field(default_factory=list[str])
+    seconds: float = 0.0
+    _task: TaskID | None = None
+    _printed: float = field(default_factory=time.monotonic)
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """Show that *done* of about *total* are done."""
+        if self.bar:
+            if self._task is None:
+                self._task = self.bar.add_task(self.title, total=total, text=text)
+            self.bar.update(self._task, completed=done, total=total, text=text)
+        elif time.monotonic() - self._printed > LINE_S:
+            self._printed = time.monotonic()
+            print(f"    {done:,} of {total:,}: {text}", flush=True)
+
+    def note(self, text: str) -> None:
+        """Remember a figure for the table."""
+        self.notes.append(text)
+
+
+class Show:
+    """Prints the steps as they happen. Lines go to standard output, the bar to standard error."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self._begun = time.monotonic()
+        self._is_terminal = sys.stderr.isatty()
+
+    @contextmanager
+    def step(self, title: str) -> Generator[Step]:
+        """Announce a step, run it, and say how long it took."""
+        print(f"\n==> {title}", flush=True)
+        step = Step(title, self._make_bar())
+        begun = time.monotonic()
+        try:
+            if step.bar:
+                with step.bar:
+                    yield step
+            else:
+                yield step
+        finally:
+            step.seconds = time.monotonic() - begun
+        self.steps.append(step)
+        print(f"    {step.seconds:.1f} s{''.join(f'; {note}' for note in step.notes)}", flush=True)
+
+    def say(self, text: str) -> None:
+        """Print one line of the story."""
+        print(f"    {text}", flush=True)
+
+    def table(self) -> str:
+        """Give every step with its time, and the whole."""
+        width = max(len(step.title) for step in self.steps)
+        lines = [f"{step.title:<{width}}  {step.seconds:7.1f} s  {'; '.join(step.notes)}".rstrip() for step in self.steps]
+        return "\n".join([*lines, f"{'all':<{width}}  {time.monotonic() - self._begun:7.1f} s"])
+
+    def _make_bar(self) -> Progress | None:
+        if not self._is_terminal:
+            return None
+        columns = (BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
+        return Progress(*columns, console=Console(stderr=True), transient=True)
