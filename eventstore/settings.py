@@ -94,6 +94,12 @@ class KafkaSettings(BaseSettings):
         "move. Env REFOLD_KAFKA_PARTITIONS.",
     )
     replication: int = Field(default=1, ge=1, le=9, description="Copies of each partition. Env REFOLD_KAFKA_REPLICATION.")
+    max_message_bytes: int = Field(
+        default=4 << 20,
+        ge=1 << 20,
+        description="Largest message that the events topic takes; above REFOLD_POSTGRES_MAX_EVENT_BYTES by half and more, since "
+        "the database writes JSON wider than it was sent. Env REFOLD_KAFKA_MAX_MESSAGE_BYTES.",
+    )
     request_timeout_s: float = Field(
         default=30.0, gt=0, description="Seconds before a request to a broker is given up. Env REFOLD_KAFKA_REQUEST_TIMEOUT_S."
     )

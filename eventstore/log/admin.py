@@ -1,0 +1,103 @@
+"""Making, describing and deleting topics and groups: the few administrative requests that refold needs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    GroupIdNotFound,
+    KafkaConnectionError,
+    KafkaError,
+    NoError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+
+from eventstore.errors import PreconditionFailed, Unreachable
+from eventstore.log.groups import DeleteGroups
+from eventstore.settings import KafkaSettings
+
+_untyped: Any = AIOKafkaAdminClient  # its answers have no types worth checking
+
+
+class Admin:
+    """A connection for administrative requests. Make one with `open`."""
+
+    def __init__(self, client: Any, settings: KafkaSettings) -> None:
+        self._client = client
+        self._settings = settings
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: KafkaSettings | None = None) -> AsyncGenerator[Self]:
+        """Connect. Raises Unreachable with the address when no broker answers."""
+        chosen = settings or KafkaSettings()
+        client = AIOKafkaAdminClient(bootstrap_servers=chosen.bootstrap, request_timeout_ms=int(chosen.request_timeout_s * 1000))
+        try:
+            await client.start()
+            yield cls(client, chosen)
+        except KafkaConnectionError as error:
+            raise unreachable(chosen, error) from error
+        finally:
+            await client.close()
+
+    async def create_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> bool:
+        """Make topic *name*; False = it exists (with whatever partitions and configuration)."""
+        new = NewTopic(name, partitions, self._settings.replication, topic_configs=dict(config or {}))
+        answer = await self._client.create_topics([new])
+        [(_, code, message, *_)] = answer.topic_errors
+        if for_code(code) is TopicAlreadyExistsError:
+            return False
+        if for_code(code) is not NoError:
+            raise PreconditionFailed(f"topic {name} with {partitions} partitions, {self._settings.replication} copies: {message}")
+        return True
+
+    async def partitions(self, name: str) -> int:
+        """Give the number of partitions of topic *name*, 0 when it does not exist. Never creates it."""
+        described: list[dict[str, Any]] = await self._client.describe_topics()
+        return next((len(each["partitions"]) for each in described if each["topic"] == name), 0)
+
+    async def topics(self) -> list[str]:
+        """List the topics that begin with the configured prefix."""
+        return sorted(each for each in await self._client.list_topics() if each.startswith(self._settings.topic_prefix))
+
+    async def configuration(self, name: str) -> dict[str, str]:
+        """Give the effective configuration of topic *name*, such as `retention.ms`. Raises PreconditionFailed without it."""
+        [answer] = await self._client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+        [(code, message, _, _, entries)] = answer.resources
+        if code:
+            raise PreconditionFailed(f"topic {name} on {self._settings.bootstrap}: {message or for_code(code).__name__}")
+        return {entry[0]: entry[1] for entry in entries}
+
+    async def delete_topics(self, names: Iterable[str]) -> None:
+        """Delete topics; those that do not exist are passed over."""
+        wanted = list(names)
+        if wanted:
+            answer = await self._client.delete_topics(wanted)
+            _check(code for _, code in answer.topic_error_codes)
+
+    async def delete_group(self, group: str) -> None:
+        """Delete a consumer group and its offsets; one that does not exist is passed over. Refused while it has members."""
+        coordinator = await self._client.find_coordinator(group)
+        answer = await self._client._send_request_to_node(coordinator, DeleteGroups([group]))
+        _check(code for _, code in answer.results)
+
+
+def unreachable(settings: KafkaSettings, error: BaseException) -> Unreachable:
+    """Say in one sentence that no broker answers, and what to do."""
+    return Unreachable(
+        f"Kafka at {settings.bootstrap} does not answer: {error}. Start it (`refold up`) or set REFOLD_KAFKA_BOOTSTRAP.",
+        bootstrap=settings.bootstrap,
+    )
+
+
+def _check(codes: Iterable[int]) -> None:
+    for code in codes:
+        kind: type[KafkaError] = for_code(code)
+        if kind not in (NoError, UnknownTopicOrPartitionError, GroupIdNotFound):
+            raise kind

@@ -1,0 +1,107 @@
+"""Writing whole batches of records to one topic, each batch one Kafka transaction.
+
+`create_batch` and `send_batch` are 4.5 times as fast as `send`. A batch joins the transaction like any record (aiokafka adds its
+partition when it is queued), but `commit_transaction` does not look whether batches failed: so every batch is awaited first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, ProducerFenced
+
+from eventstore.errors import Fenced, LimitExceeded, Unreachable
+from eventstore.log.admin import unreachable
+from eventstore.log.wire import HEADERS
+from eventstore.settings import KafkaSettings
+
+Entry = tuple[int, bytes, bytes, int]
+"""Partition, key, value, timestamp in milliseconds."""
+_BATCH_BYTES = 900_000
+_CLOSE_S = 5.0
+_untyped: Any = AIOKafkaProducer
+
+
+class TransactionalProducer:
+    """The only writer of a topic: starting one fences whoever wrote under the same *identity* before, for good."""
+
+    def __init__(self, settings: KafkaSettings, topic: str, identity: str) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._identity = identity
+        self._producer = _untyped(
+            bootstrap_servers=settings.bootstrap,
+            transactional_id=identity,
+            transaction_timeout_ms=60_000,
+            acks="all",
+            compression_type=None if settings.compression == "none" else settings.compression,
+            max_batch_size=_BATCH_BYTES,
+            request_timeout_ms=int(settings.request_timeout_s * 1000),
+        )
+
+    async def start(self) -> None:
+        """Connect, end an unfinished transaction of this identity and fence its owner. Raises Unreachable."""
+        try:
+            await self._producer.start()
+        except KafkaError as error:
+            await self.close()
+            raise unreachable(self._settings, error) from error
+
+    async def publish(self, entries: Iterable[Entry], before_commit: Callable[[], None] | None = None) -> None:
+        """Write *entries* in order, all or none; *before_commit* is called when all are written and not yet visible.
+
+        Raises Fenced when another producer took the identity, Unreachable for a broker that fails: the outcome is then unknown,
+        so look at the log before going on. After any error this producer is of no more use.
+        """
+        try:
+            await self._producer.begin_transaction()
+            await self._send(entries)
+            if before_commit:
+                before_commit()
+            await self._producer.commit_transaction()
+        except ProducerFenced as error:
+            raise self._fenced() from error
+        except MessageSizeTooLargeError as error:
+            raise LimitExceeded(
+                f"topic {self._topic} refuses an event: {error}. Raise the topic's max.message.bytes (it is made with "
+                f"REFOLD_KAFKA_MAX_MESSAGE_BYTES={self._settings.max_message_bytes}) and start again."
+            ) from error
+        except KafkaConnectionError as error:
+            raise unreachable(self._settings, error) from error
+        except KafkaError as error:
+            raise Unreachable(f"Kafka at {self._settings.bootstrap} failed a transaction: {error!r}") from error
+
+    async def _send(self, entries: Iterable[Entry]) -> None:
+        builders: dict[int, Any] = {}
+        sent: list[asyncio.Future[Any]] = []
+        for partition, key, value, timestamp in entries:
+            builder = builders.get(partition)
+            if builder is None:
+                builder = builders[partition] = self._producer.create_batch()
+            if builder.append(timestamp=timestamp, key=key, value=value, headers=HEADERS) is None:
+                sent.append(await self._producer.send_batch(builder, self._topic, partition=partition))
+                builder = builders[partition] = self._producer.create_batch()
+                builder.append(timestamp=timestamp, key=key, value=value, headers=HEADERS)
+        for partition, builder in builders.items():
+            sent.append(await self._producer.send_batch(builder, self._topic, partition=partition))
+        for each in await asyncio.gather(*sent, return_exceptions=True):
+            if isinstance(each, BaseException):
+                raise each
+
+    def _fenced(self) -> Fenced:
+        return Fenced(
+            f"another relay took over {self._identity!r}: it goes on where this one stood, and nothing of this one's open "
+            "transaction was written. Run one relay at a time.",
+            identity=self._identity,
+        )
+
+    async def close(self) -> None:
+        """Leave; an open transaction is aborted by the next owner. Never raises, safe to repeat."""
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self._producer.stop()
+        except (KafkaError, TimeoutError):
+            await self._producer.client.close()
