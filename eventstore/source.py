@@ -36,15 +36,14 @@ class Message(NamedTuple):
     """One decoded record.
 
     *name* is what handlers subscribe to (an event type's name, a table's name), *body* what they receive (the event, the
-    Change), *key* the default row key (the stream's name; the row's primary key values as a tuple), *position* the store's
-    position of an event and None for changes, *detail* what a handler with a third parameter receives (Envelope, Change).
+    Change), *key* the default row key (the stream's name; the row's primary key values as a tuple), *raw* what `Source.detail`
+    needs to make a handler's third parameter.
     """
 
     name: str
     body: Any
     key: Any
-    position: Position | None
-    detail: Callable[[], Any]
+    raw: Any
 
 
 Reader = Callable[[Record], Message | None]
@@ -59,10 +58,23 @@ class Source(Protocol):
         """Give the source's stable name, for fingerprints and messages."""
         ...
 
+    @property
+    def messages(self) -> Sequence[str]:
+        """Give the names of all messages it can give; empty when they are open, as with events."""
+        ...
+
     def topic(self, settings: KafkaSettings) -> str:
         """Give the topic's full name under these settings."""
         ...
 
     def reader(self, wanted: frozenset[str]) -> Reader:
         """Make a reader that gives only messages whose name is in *wanted*, cheaply passing over the rest."""
+        ...
+
+    def detail(self, body: Any, raw: Any) -> Any:
+        """Give what a handler with a third parameter receives: the Envelope of an event, the Change itself."""
+        ...
+
+    def position(self, record: Record) -> Position | None:
+        """Give the store's position of *record*, whatever its type; None where the source has none."""
         ...

@@ -250,7 +250,8 @@ async def find_partitions(settings: KafkaSettings, topics: Sequence[str]) -> dic
     consumer = make_consumer(settings, None, bulk=False)
     await start_consumer(consumer, settings)
     try:
-        known = {each: len(consumer.partitions_for_topic(each) or ()) for each in topics if each in await consumer.topics()}
+        cluster = await consumer._client.fetch_all_metadata()  # pyright: ignore[reportPrivateUsage]
+        known = {each: len(cluster.partitions_for_topic(each) or ()) for each in topics}
     finally:
         await consumer.stop()
     missing = [each for each in topics if not known.get(each)]
