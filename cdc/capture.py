@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from cdc.change import Decoder, Modes
 from eventstore.errors import UsageError
 from eventstore.settings import KafkaSettings
 from eventstore.source import Message, Reader, Record
+from eventstore.stream import Position
 
 _UNSAFE = re.compile(r"[^a-zA-Z0-9._-]")
 
@@ -56,9 +57,22 @@ class CapturedTable:
             change = decode(record.key, record.value)
             if change is None:
                 return None
-            return Message(table, change, change.key, None, lambda: change)
+            return Message(table, change, change.key, None)
 
         return read
+
+    @property
+    def messages(self) -> Sequence[str]:
+        """The one name under which its changes come."""
+        return (self.table,)
+
+    def detail(self, body: Any, raw: Any) -> Any:  # noqa: ARG002 - every source has the same signature
+        """Give the change itself."""
+        return body
+
+    def position(self, record: Record) -> Position | None:  # noqa: ARG002
+        """Give None: a change has no position in the event store."""
+        return None
 
 
 def _pass_over(record: Record) -> Any:  # noqa: ARG001 - a Reader takes the record

@@ -16,20 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from eventstore.source import Message, Reader, Record
+from eventstore.source import Reader, Record
 from projections.projection import Handler, Projection
 from projections.table import Table
 
 
-class Step(NamedTuple):
-    """One handler call to come."""
-
-    record: int
-    sheet: Sheet
-    function: Callable[..., Any]
-    key: Any
-    message: Message
-    detailed: bool
+Step = tuple[int, "Sheet", Callable[..., Any], Any, Any, Any]
+"""One handler call to come: index of the record, sheet, function, row key, body, detail (None = a handler of two parameters)."""
 
 
 class Failure(NamedTuple):
@@ -37,6 +30,22 @@ class Failure(NamedTuple):
 
     record: Record
     reason: str
+
+
+class _Route(NamedTuple):
+    """Where a message goes: sheet, function, key function, whether a one-column key must be unpacked, maker of the third parameter."""
+
+    sheet: Sheet
+    function: Callable[..., Any]
+    key_of: Callable[[Any], Any] | None
+    unpack: bool
+    detail: Callable[[Any, Any], Any] | None
+
+    @classmethod
+    def of(cls, sheet: Sheet, handler: Handler) -> _Route:
+        """Read a handler's declaration."""
+        detail = handler.source.detail if handler.detailed else None
+        return cls(sheet, handler.function, handler.key, sheet.table.has_single_key, detail)
 
 
 class HandlerFailed(Exception):
@@ -108,8 +117,8 @@ class Plan:
     def keys(self) -> dict[str, set[Any]]:
         """Give the row keys that the steps touch, by table name."""
         keys: dict[str, set[Any]] = {}
-        for step in self.steps:
-            keys.setdefault(step.sheet.table.name, set()).add(step.key)
+        for _, sheet, _, key, _, _ in self.steps:
+            keys.setdefault(sheet.table.name, set()).add(key)
         return keys
 
 
@@ -122,13 +131,14 @@ class Folder:
         self.sheets = {each.name: Sheet(each, complete=complete) for each in projection.tables}
         self.parked: set[tuple[str, bytes | None]] = set()
         self._readers: dict[str, Reader] = {}
-        self._handlers: dict[tuple[str, str], list[tuple[Sheet, Handler]]] = {}
+        self._routes: dict[tuple[str, str], list[_Route]] = {}
         for source in projection.sources:
             topic = topics[source.name]
             self._readers[topic] = source.reader(projection.wanted(source))
             for each in projection.handlers:
                 if each.source.name == source.name:
-                    self._handlers.setdefault((topic, each.message), []).append((self.sheets[each.table.name], each))
+                    route = _Route.of(self.sheets[each.table.name], each)
+                    self._routes.setdefault((topic, each.message), []).append(route)
 
     @property
     def cached(self) -> int:
@@ -146,36 +156,31 @@ class Folder:
         if not records:
             return plan
         topic = records[0].topic
-        reader, steps = self._readers[topic], plan.steps
-        parked = self.parked
+        reader, add, parked = self._readers[topic], plan.steps.append, self.parked
+        routes = {message: found for (of, message), found in self._routes.items() if of == topic}
         for index, record in enumerate(records):
             if parked and (topic, record.key) in parked:
                 plan.failures.append(Failure(record, "an earlier record of this key is parked"))
                 continue
             try:
                 message = reader(record)
-                if message is not None:
-                    steps.extend(self._route(index, topic, message))
+                if message is None:
+                    continue
+                name, body, own, raw = message
+                for sheet, function, key_of, unpack, detail in routes[name]:
+                    key = key_of(body) if key_of else own[0] if unpack and type(own) is tuple else own
+                    add((index, sheet, function, key, body, detail(body, raw) if detail else None))
             except Exception as error:
                 parked.add((topic, record.key))
                 plan.failures.append(Failure(record, describe(error)))
         return plan
 
-    def _route(self, index: int, topic: str, message: Message) -> Iterator[Step]:
-        for sheet, handler in self._handlers.get((topic, message.name), ()):
-            key = message.key if handler.key is None else handler.key(message.body)
-            if handler.key is None and type(key) is tuple and sheet.table.has_single_key:
-                key = key[0]
-            yield Step(index, sheet, handler.function, key, message, handler.detailed)
-
     def fold(self, plan: Plan) -> None:
         """Run the handlers of *plan* in order. Raises HandlerFailed at the first one that raises; then the sheets are spoilt."""
-        step: Step | None = None
         try:
-            for step in plan.steps:
-                _, sheet, function, key, message, detailed = step
+            for _, sheet, function, key, body, detail in plan.steps:
                 row = sheet.rows.get(key)
-                made = function(message.body, row, message.detail()) if detailed else function(message.body, row)
+                made = function(body, row, detail) if detail is not None else function(body, row)
                 if made is not row or made is not None:
                     sheet.rows[key] = made
                     sheet.dirty.add(key)
@@ -205,9 +210,9 @@ class Folder:
 
     def _try_record(self, steps: Sequence[Step]) -> dict[tuple[Sheet, Any], Any]:
         made: dict[tuple[Sheet, Any], Any] = {}
-        for _, sheet, function, key, message, detailed in steps:
+        for _, sheet, function, key, body, detail in steps:
             row = made[sheet, key] if (sheet, key) in made else copy.deepcopy(sheet.rows.get(key))
-            made[sheet, key] = function(message.body, row, message.detail()) if detailed else function(message.body, row)
+            made[sheet, key] = function(body, row, detail) if detail is not None else function(body, row)
         return made
 
     def settle(self) -> None:
@@ -233,9 +238,9 @@ def describe(error: BaseException) -> str:
 def _by_record(steps: Sequence[Step]) -> Iterator[tuple[int, list[Step]]]:
     group: list[Step] = []
     for step in steps:
-        if group and group[0].record != step.record:
-            yield group[0].record, group
+        if group and group[0][0] != step[0]:
+            yield group[0][0], group
             group = []
         group.append(step)
     if group:
-        yield group[0].record, group
+        yield group[0][0], group

@@ -20,7 +20,7 @@ from eventstore.stream import Position
 from projections.checkpoint import PACKAGE, Advance, Claim, Partition, advance, claim, note_seen
 from projections.fold import Failure, Folder, HandlerFailed, Plan
 from projections.generation import Generation
-from projections.projection import EVENTS, Projection
+from projections.projection import Projection
 from projections.readmodels.postgres import ReadModel
 
 Connection = psycopg.AsyncConnection[Any]
@@ -50,7 +50,7 @@ class Pipeline:
         self.parked = 0
         self._exclusive = exclusive
         self._connection = connection
-        self._events_topic = topics.get(EVENTS.name)
+        self._sources = {topics[each.name]: each for each in projection.sources}
         self._shares = not all(projection.owns(each) for each in projection.tables)
         self._moves: dict[Partition, Advance] = {}
         self._failures: list[Failure] = []
@@ -147,7 +147,7 @@ class Pipeline:
         return plans
 
     def _position(self, record: Record) -> Position | None:
-        return EVENTS.position(record) if record.topic == self._events_topic else None
+        return self._sources[record.topic].position(record)
 
     async def _load(self, plans: Sequence[Plan]) -> None:
         touched: dict[str, set[Any]] = {}

@@ -134,7 +134,7 @@ class RowTable(Table[R], Generic[R]):
         """
 
         def declare(function: F) -> F:
-            for message in sorted(getattr(source, "messages", (source.name,))):
+            for message in sorted(source.messages):
                 self._add(source, message, function, key)
             return function
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from json import JSONDecodeError
 from typing import Any
 
+from pydantic import ValidationError
+
 from eventstore.codec import loads
 from eventstore.envelope import Envelope
 from eventstore.errors import UndecodableRecord
@@ -23,6 +25,7 @@ class EventSource:
     """The topic that the relay writes."""
 
     name = "events"
+    messages = ()
 
     def __init__(self, events: Events = registry) -> None:
         self._events = events
@@ -37,8 +40,9 @@ class EventSource:
         Raises UnknownEvent at once for a wanted type that no imported module declares. The reader raises UndecodableRecord for
         whatever is not one of our documents, and for data that does not fit its class.
         """
-        decoders = {name: self._events.named(name).decode for name in wanted}
-        find = decoders.get
+        kinds = {name: self._events.named(name) for name in wanted}
+        find = {name: (kind.version, kind.read) for name, kind in kinds.items()}.get
+        make = tuple.__new__
 
         def read(record: Record) -> Message | None:
             value = record.value
@@ -47,14 +51,18 @@ class EventSource:
             try:
                 document = loads(value)
                 name = document["type"]
-                decode = find(name)
-                if decode is None:
+                known = find(name)
+                if known is None:
                     return None
-                version: int = document["schemaversion"]
-                body, stream = document["data"], document["subject"]
+                newest, decode = known
+                version, data, stream = document["schemaversion"], document["data"], document["subject"]
+                if version == newest:
+                    return make(Message, (name, decode(data), stream, document))
             except (JSONDecodeError, KeyError, TypeError, ValueError) as error:
+                if isinstance(error, ValidationError):
+                    kinds[name].decode(data, version)
                 raise _refusal(record, error) from error
-            return Message(name, decode(body, version), stream, document)
+            return Message(name, kinds[name].decode(data, version), stream, document)
 
         return read
 
