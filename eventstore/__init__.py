@@ -6,7 +6,7 @@
 from eventstore.envelope import Envelope, NewEvent
 from eventstore.errors import DuplicateEvent, RefoldError, UnknownEvent, WrongExpectedVersion
 from eventstore.event import Events, event, registry, upcast
-from eventstore.settings import KafkaSettings, PostgresSettings
+from eventstore.settings import KafkaSettings, PostgresSettings, RelaySettings
 from eventstore.store import EventStore
 from eventstore.stream import ANY_VERSION, NO_STREAM, START, STREAM_EXISTS, Position, Token
 
@@ -24,6 +24,7 @@ __all__ = [
     "Position",
     "PostgresSettings",
     "RefoldError",
+    "RelaySettings",
     "Token",
     "UnknownEvent",
     "WrongExpectedVersion",

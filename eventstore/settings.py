@@ -111,3 +111,33 @@ class KafkaSettings(BaseSettings):
     def events_topic(self) -> str:
         """The topic that carries the store's events."""
         return f"{self.topic_prefix}.events"
+
+
+class RelaySettings(BaseSettings):
+    """How events travel from the store to the log."""
+
+    model_config = configure("REFOLD_RELAY_")
+
+    source: str = Field(
+        default="refold",
+        min_length=1,
+        description="CloudEvents `source` of every event: a URI reference that names this store. Env REFOLD_RELAY_SOURCE.",
+    )
+    batch_events: int = Field(
+        default=10_000, ge=1, description="Events in one Kafka transaction at most. Env REFOLD_RELAY_BATCH_EVENTS."
+    )
+    batch_bytes: int = Field(
+        default=16 << 20,
+        ge=1 << 10,
+        description="Stored bytes of data in one Kafka transaction at most (one larger event still goes alone). "
+        "Env REFOLD_RELAY_BATCH_BYTES.",
+    )
+    poll_s: float = Field(
+        default=0.003, gt=0, description="Seconds until the store is asked again after events came. Env REFOLD_RELAY_POLL_S."
+    )
+    idle_poll_s: float = Field(
+        default=0.025,
+        gt=0,
+        description="Seconds that this grows to while none come; half of it is added to the latency of the first event after a "
+        "pause. Env REFOLD_RELAY_IDLE_POLL_S.",
+    )

@@ -22,6 +22,7 @@ Entry = tuple[int, bytes, bytes, int]
 """Partition, key, value, timestamp in milliseconds."""
 _BATCH_BYTES = 900_000
 _CLOSE_S = 5.0
+_HEADERS = list(HEADERS)
 _untyped: Any = AIOKafkaProducer
 
 
@@ -81,10 +82,10 @@ class TransactionalProducer:
             builder = builders.get(partition)
             if builder is None:
                 builder = builders[partition] = self._producer.create_batch()
-            if builder.append(timestamp=timestamp, key=key, value=value, headers=HEADERS) is None:
+            if builder.append(timestamp=timestamp, key=key, value=value, headers=_HEADERS) is None:
                 sent.append(await self._producer.send_batch(builder, self._topic, partition=partition))
                 builder = builders[partition] = self._producer.create_batch()
-                builder.append(timestamp=timestamp, key=key, value=value, headers=HEADERS)
+                builder.append(timestamp=timestamp, key=key, value=value, headers=_HEADERS)
         for partition, builder in builders.items():
             sent.append(await self._producer.send_batch(builder, self._topic, partition=partition))
         for each in await asyncio.gather(*sent, return_exceptions=True):

@@ -14,26 +14,25 @@ from eventstore.settings import KafkaSettings
 _FIRST_STEP = 16
 
 
-async def read_tail(settings: KafkaSettings, topic: str) -> dict[int, bytes]:
+async def read_tail(settings: KafkaSettings, topic: str, partitions: int) -> dict[int, bytes]:
     """Give the value of the last committed record by partition; a partition without one is left out.
 
     A partition ends in transaction markers and perhaps in aborted records, which take offsets too: so this steps back, twice as
-    far each time, until it meets a record. Raises Unreachable, TimedOut.
+    far each time, until it meets a record. The number of *partitions* is asked for, because a consumer that has no metadata yet
+    knows of none, and an end that looks empty would be written to again. Raises Unreachable, TimedOut.
     """
     consumer = make_consumer(settings, None, bulk=False)
     await start_consumer(consumer, settings)
     try:
         async with asyncio.timeout(settings.request_timeout_s):
-            return await _read_all(consumer, topic)
+            return await _read_all(consumer, [TopicPartition(topic, each) for each in range(partitions)])
     except TimeoutError:
         raise TimedOut(f"the end of topic {topic} could not be read within {settings.request_timeout_s:g} s") from None
     finally:
         await consumer.stop()
 
 
-async def _read_all(consumer: Any, topic: str) -> dict[int, bytes]:
-    await consumer.topics()
-    wanted = [TopicPartition(topic, each) for each in sorted(consumer.partitions_for_topic(topic) or ())]
+async def _read_all(consumer: Any, wanted: list[TopicPartition]) -> dict[int, bytes]:
     consumer.assign(wanted)
     first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
     found: dict[int, bytes] = {}

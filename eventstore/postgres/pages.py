@@ -1,0 +1,33 @@
+"""Stored events as texts, page by page, for whoever carries them on without looking inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from eventstore.postgres.engine import checkout
+from eventstore.postgres.statements import load
+from eventstore.stream import Position
+
+TextRow = tuple[str, int, int, int, str, str, int, str, str, str, str, int]
+"""`eventstore.log.wire.Row`, and when it was recorded in milliseconds."""
+_HERE = "eventstore.postgres"
+
+
+async def read_page(engine: AsyncEngine, after: Position, events: int, size: int) -> list[TextRow]:
+    """Give up to *events* events after *after* in order, ending early when their data passes *size* bytes; at least one."""
+    return await _fetch(engine, "relay_page", (str(after.xid), after.sequence, events, size))
+
+
+async def find_event(engine: AsyncEngine, position: Position) -> str | None:
+    """Give the id of the event at *position*, None when there is none."""
+    rows = await _fetch(engine, "event_at", (str(position.xid), position.sequence))
+    return rows[0][0] if rows else None
+
+
+async def _fetch(engine: AsyncEngine, name: str, arguments: tuple[Any, ...]) -> list[Any]:
+    async with checkout(engine) as connection:
+        cursor = connection.cursor(binary=True)
+        await cursor.execute(load(_HERE, name), arguments)
+        return await cursor.fetchall()
