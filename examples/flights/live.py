@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
+from itertools import groupby
 from typing import NamedTuple
 
 from eventstore.postgres.store import PostgresEventStore
@@ -28,33 +29,50 @@ class Played(NamedTuple):
     token: Token
 
 
-@dataclass
 class Clock:
-    """Played time: it was *start* when the clock was made, and passes *speed* times as fast as real time."""
+    """Played time: begins at *start*, passes *speed* times as fast as real time, and stands while it is held."""
 
-    start: datetime
-    speed: float
-    _zero: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    def __init__(self, start: datetime, speed: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._start, self._speed, self._zero = start, speed, self._loop.time()
+        self._gate = asyncio.Lock()
 
     @property
     def now(self) -> datetime:
         """The played time now."""
-        return self.start + timedelta(seconds=(asyncio.get_running_loop().time() - self._zero) * self.speed)
+        return self._start + timedelta(seconds=(self._loop.time() - self._zero) * self._speed)
 
-    async def reach(self, instant: datetime) -> None:
-        """Wait until the played time is *instant*."""
-        await asyncio.sleep(max(0.0, (instant - self.now).total_seconds() / self.speed))
+    @asynccontextmanager
+    async def reached(self, instant: datetime) -> AsyncGenerator[None]:
+        """Wait until the played time is *instant*; what is done inside is done before anybody else can hold the clock."""
+        while True:
+            await asyncio.sleep(max(0.0, (instant - self.now).total_seconds() / self._speed))
+            async with self._gate:
+                if self.now >= instant:
+                    yield
+                    return
+
+    @asynccontextmanager
+    async def held(self) -> AsyncGenerator[None]:
+        """Let the played time stand still meanwhile; begins when everything of the present instant is recorded."""
+        async with self._gate:
+            begun = self._loop.time()
+            try:
+                yield
+            finally:
+                self._zero += self._loop.time() - begun
 
 
 async def play(store: EventStore, happenings: Iterable[Happening], clock: Clock) -> AsyncIterator[Played]:
     """Append *happenings* (by event time) as *clock* reaches each, and give it when it is recorded."""
     versions: dict[str, int] = {}
-    for stream, new in happenings:
-        assert new.occurred_at is not None
-        await clock.reach(new.occurred_at)
-        token = await store.append(stream, [new], expected=versions.get(stream, 0))
-        versions[stream] = token.version
-        yield Played(new.occurred_at, token)
+    for instant, simultaneous in groupby(happenings, key=lambda each: each[1].occurred_at):
+        assert instant is not None
+        async with clock.reached(instant):
+            for stream, new in simultaneous:
+                token = await store.append(stream, [new], expected=versions.get(stream, 0))
+                versions[stream] = token.version
+                yield Played(instant, token)
 
 
 def day_of(day: date) -> Iterable[Happening]:

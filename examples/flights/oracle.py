@@ -72,11 +72,12 @@ def facts(first: date, last: date) -> Frame:
     return raw
 
 
-def until(known: Frame, instant: datetime) -> Frame:
-    """Forget what happened after *instant*: flights that were not yet scheduled, and later instants of the others."""
-    known = known[known["scheduled_at"] <= instant].reset_index(drop=True)
+def until(known: Frame, instant: datetime, *, since: date) -> Frame:
+    """Forget what happened after *instant* to the flights of *since* and later days; earlier days are known to their end."""
+    known = known[(known["day"] < pd.Timestamp(since)) | (known["scheduled_at"] <= instant)].reset_index(drop=True)
+    playing = known["day"] >= pd.Timestamp(since)
     for happened, told in _TOLD.items():
-        later = ~(known[happened] <= instant)
+        later = playing & ~(known[happened] <= instant)
         known[[happened, *told]] = known[[happened, *told]].mask(later)
     return known
 
