@@ -8,7 +8,7 @@ compared at one vector.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from eventstore.errors import TimedOut
 from eventstore.log.consumer import AssignedReader, Batch, Partition
@@ -21,6 +21,15 @@ from replay.settings import ReplaySettings
 
 Tell = Callable[[int, int, str | None], None]
 POLL_S = 0.25
+PIECE = 10_000
+"""Records of one partition decoded at a time, which bounds memory whatever a fetch brings."""
+
+
+def cut_batch(batch: Batch, size: int) -> Iterator[Batch]:
+    """Cut *batch* into pieces of at most *size* records of one partition, in order within each partition. Pure."""
+    for partition, records in batch.items():
+        for start in range(0, len(records), size):
+            yield {partition: records[start : start + size]}
 
 
 class Builder:
@@ -120,23 +129,25 @@ class Builder:
 
     async def _step(self) -> bool:
         batch = await self._reader.poll(POLL_S)
-        if batch:
-            await self._absorb(batch)
+        for piece in cut_batch(batch, PIECE):
+            if not await self._absorb(piece):
+                break
         done = sum(self.vector.values())
         self._tell(done, max(done, sum(self._goal.values())), None if batch else "for records from Kafka")
         return bool(batch)
 
-    async def _absorb(self, batch: Batch) -> None:
+    async def _absorb(self, batch: Batch) -> bool:
         carefully = any(self.vector.get(each, 0) < until for each, until in self._careful_until.items())
         try:
-            await self._pipeline.absorb(batch, await self._reader.seen(), carefully=carefully)
+            await self._pipeline.absorb(batch, {}, carefully=carefully)
         except HandlerFailed:
             await self._go_back(batch)
-            return
+            return False
         folder = self._pipeline.folder
         due = time.monotonic() - self._committed > self._settings.commit_s
         if due or folder.pending >= self._settings.commit_rows or folder.cached > 2 * self._settings.cache_rows:
             await self.commit()
+        return True
 
     async def _go_back(self, batch: Batch) -> None:
         self._careful_until = {each: records[-1].offset + 1 for each, records in batch.items()}

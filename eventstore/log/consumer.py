@@ -37,7 +37,7 @@ def make_consumer(settings: KafkaSettings, group: str | None, *, bulk: bool, ins
         isolation_level="read_committed",
         request_timeout_ms=int(settings.request_timeout_s * 1000),
         fetch_max_bytes=32 << 20,
-        max_partition_fetch_bytes=(4 << 20) if bulk else (1 << 20),
+        max_partition_fetch_bytes=(512 << 10) if bulk else (256 << 10),
         fetch_max_wait_ms=100 if bulk else 50,
         fetch_min_bytes=(64 << 10) if bulk else 1,
         session_timeout_ms=10_000,

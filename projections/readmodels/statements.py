@@ -58,7 +58,7 @@ def compose(table: Table[Any], schema: str) -> Statements:
             "SELECT count(*), coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0) FROM {target}"
         ).format(columns=columns, target=target),
         hashes=sql.SQL(
-            'SELECT jsonb_build_array({keys})::text, hashtextextended(ROW({columns})::text, 0) FROM {target} ORDER BY 1 COLLATE "C"'
+            'SELECT jsonb_build_array({keys})::text COLLATE "C" AS k, hashtextextended(ROW({columns})::text, 0) FROM {target} ORDER BY k'
         ).format(keys=keys, columns=columns, target=target),
         rows=sql.SQL("SELECT row_to_json(found) FROM {target} AS found JOIN {picked} USING ({keys})").format(
             target=target, picked=picked, keys=keys
