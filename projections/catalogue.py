@@ -11,16 +11,15 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-import psycopg
 from psycopg.errors import InvalidSchemaName, UndefinedTable
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from eventstore.errors import MigrationMissing, PreconditionFailed
+from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
 from projections.generation import Generation, State, require_move
 
-Connection = psycopg.AsyncConnection[Any]
 PACKAGE = "projections"
 
 
@@ -36,7 +35,8 @@ async def _rows(connection: Connection, statement: str, values: Mapping[str, Any
 
 
 def _generation(row: dict[str, Any]) -> Generation:
-    return Generation(**{**row, "state": State(row["state"])})
+    values: dict[str, Any] = {**row, "state": State(row["state"])}
+    return Generation(**values)
 
 
 async def list_generations(connection: Connection, projection: str | None = None) -> list[Generation]:
@@ -104,6 +104,11 @@ async def note(
         "detail": Jsonb(dict(detail)),
     }
     await _rows(connection, "insert_audit", values)
+
+
+async def add_detail(connection: Connection, generation: Generation, detail: Mapping[str, Any]) -> None:
+    """Add facts to a generation's detail, in one statement, whatever its state."""
+    await _rows(connection, "add_detail", {"id": generation.id, "detail": Jsonb(dict(detail))})
 
 
 async def read_audit(connection: Connection, projection: str, limit: int = 20) -> list[dict[str, Any]]:

@@ -9,15 +9,13 @@ zombies (Kleppmann, fencing tokens), ADR 0005.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
-
-import psycopg
+from typing import NamedTuple
 
 from eventstore.errors import Fenced
+from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
 from eventstore.stream import Position
 
-Connection = psycopg.AsyncConnection[Any]
 Partition = tuple[str, int]
 Vector = dict[Partition, int]
 PACKAGE = "projections"

@@ -20,7 +20,6 @@ from eventstore.source import Reader, Record
 from projections.projection import Handler, Projection
 from projections.table import Table
 
-
 Step = tuple[int, "Sheet", Callable[..., Any], Any, Any, Any]
 """One handler call to come: index of the record, sheet, function, row key, body, detail (None = a handler of two parameters)."""
 
@@ -33,19 +32,28 @@ class Failure(NamedTuple):
 
 
 class _Route(NamedTuple):
-    """Where a message goes: sheet, function, key function, whether a one-column key must be unpacked, maker of the third parameter."""
+    """Where a message goes: sheet, function, key function, what makes the own key the row's, maker of the third parameter."""
 
     sheet: Sheet
     function: Callable[..., Any]
     key_of: Callable[[Any], Any] | None
-    unpack: bool
+    unpack: Callable[[Any], Any]
     detail: Callable[[Any, Any], Any] | None
 
     @classmethod
     def of(cls, sheet: Sheet, handler: Handler) -> _Route:
         """Read a handler's declaration."""
         detail = handler.source.detail if handler.detailed else None
-        return cls(sheet, handler.function, handler.key, sheet.table.has_single_key, detail)
+        unpack = _take_single if sheet.table.has_single_key else _take_whole
+        return cls(sheet, handler.function, handler.key, unpack, detail)
+
+
+def _take_single(key: Any) -> Any:
+    return key[0] if type(key) is tuple else key  # pyright: ignore[reportUnknownVariableType]
+
+
+def _take_whole(key: Any) -> Any:
+    return key
 
 
 class HandlerFailed(Exception):
@@ -168,7 +176,7 @@ class Folder:
                     continue
                 name, body, own, raw = message
                 for sheet, function, key_of, unpack, detail in routes[name]:
-                    key = key_of(body) if key_of else own[0] if unpack and type(own) is tuple else own
+                    key = key_of(body) if key_of else unpack(own)
                     add((index, sheet, function, key, body, detail(body, raw) if detail else None))
             except Exception as error:
                 parked.add((topic, record.key))

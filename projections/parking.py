@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import psycopg
 from psycopg.rows import dict_row
 
+from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
-
-Connection = psycopg.AsyncConnection[Any]
 
 
 async def count_parked(connection: Connection, generation: int) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import psycopg
 from psycopg.types.json import Jsonb
 
 from eventstore.moments import reach
+from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
 from eventstore.source import Record
 from eventstore.stream import Position
@@ -23,7 +23,6 @@ from projections.generation import Generation
 from projections.projection import Projection
 from projections.readmodels.postgres import ReadModel
 
-Connection = psycopg.AsyncConnection[Any]
 Batch = Mapping[Partition, Sequence[Record]]
 
 

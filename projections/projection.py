@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
-from eventstore.log.events import EventSource
 
 from eventstore.errors import UsageError
 from eventstore.event import registry as events
+from eventstore.log.events import EventSource
 from eventstore.source import Source
 from projections.table import Table, snake
 
@@ -113,8 +113,7 @@ class RowTable(Table[R], Generic[R]):
         self.projection = projection
 
     def on(self, *kinds: type, key: Callable[[Any], Any] | None = None) -> Callable[[F], F]:
-        """Handle events of *kinds*: `handler(event, row)` or `handler(event, row, envelope)` gives the row to keep, None =
-        delete.
+        """Handle events of *kinds*: `handler(event, row)`, or `(event, row, envelope)`, gives the row to keep, None = delete.
 
         *key* gives the row's key from the event: a value, or a tuple in the order of the table's key. Without it the key is the
         stream's name, and partitions never touch each other's rows, which is faster.

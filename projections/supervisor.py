@@ -1,5 +1,4 @@
-"""Which generations a release feeds: it looks at the catalogue now and then, starts workers for those that are its own, ends
-the rest.
+"""Which generations a release feeds: it looks at the catalogue now and then, starts workers for its own and ends the rest.
 
 The first release to meet an unknown projection makes its first generation live at once; every later change of code goes through
 a replay.

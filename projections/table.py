@@ -112,7 +112,7 @@ class Table(Generic[R]):
                 f"{self.row.__name__}.{name}: no column type for {annotation!r}; use one of "
                 f"{', '.join(each.__name__ for each in _COLUMN_TYPES)} or Annotated[..., a SQLAlchemy type]"
             )
-        kind_of_column = make() if callable(make) else make
+        kind_of_column: Any = make() if callable(make) else make
         return sa.Column(name, kind_of_column, primary_key=name in self.key, nullable=nullable, autoincrement=False)
 
 

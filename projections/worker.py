@@ -13,13 +13,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-import psycopg
-from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import Fenced, RefoldError
-from eventstore.log.consumer import GroupReader, Partition
-from eventstore.postgres.engine import checkout
+from eventstore.log.consumer import GroupReader, LogError, Partition
+from eventstore.postgres.engine import ConnectionLost, checkout
 from eventstore.settings import KafkaSettings
 from projections.catalogue import describe_actor
 from projections.generation import Generation
@@ -72,7 +70,7 @@ class Worker:
             started = time.monotonic()
             try:
                 await self._serve()
-            except (psycopg.OperationalError, psycopg.InterfaceError, KafkaError, OSError) as error:
+            except (*ConnectionLost, LogError, OSError) as error:
                 pause = 0.1 if time.monotonic() - started > 30 else min(pause * 2, 5.0)
                 log.warning("%s: %s; trying again in %.1f s", self.generation, error, pause)
                 with contextlib.suppress(TimeoutError):

@@ -20,9 +20,10 @@ from eventstore.settings import KafkaSettings
 from projections.catalogue import list_generations, read_audit
 from projections.cli import describe_generation, opened_engine, require_app, table
 from projections.generation import Generation, State
+from projections.readmodels.views import create_views
 from projections.settings import ProjectionSettings
 from replay.collect import collect
-from replay.cutover import create_views, swap, wait_for_workers
+from replay.cutover import swap, wait_for_workers
 from replay.operator import operating
 from replay.progress import Reporter
 from replay.run import Choices, Replay, require_beginning

@@ -21,7 +21,6 @@ from eventstore.postgres.engine import checkout
 from projections.catalogue import find_live, lock_pointer, move, note, set_pointer
 from projections.checkpoint import Vector, has_reached, read_vector
 from projections.generation import Generation, State
-from projections.projection import Projection
 
 Reaching = Callable[[Vector], Awaitable[None]]
 
@@ -35,7 +34,7 @@ class Swap:
     held_s: float
 
 
-async def swap(
+async def swap(  # noqa: PLR0913 - a swap is what it is
     engine: AsyncEngine,
     target: Generation,
     reach_vector: Reaching,
@@ -91,29 +90,7 @@ def wait_for_workers(engine: AsyncEngine, target: Generation) -> Reaching:
 
     async def reach_vector(vector: Vector) -> None:
         async with checkout(engine) as connection:
-            while not has_reached(await read_vector(connection, target.id), vector):
+            while not has_reached(await read_vector(connection, target.id), vector):  # noqa: ASYNC110 - the event is another process's
                 await asyncio.sleep(0.01)
 
     return reach_vector
-
-
-async def create_views(engine: AsyncEngine, projection: Projection, generation: Generation) -> bool:
-    """Point the stable views (`<projection>.<table>`, for psql and BI) at *generation*; best effort, False when it did not work.
-
-    Views follow the swap in a transaction of their own with a lock timeout: a long BI query must not hold up anything.
-    """
-    async with checkout(engine) as connection:
-        try:
-            async with connection.transaction():
-                await connection.execute("SET LOCAL lock_timeout = '2s'")
-                await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{projection.slug}"'.encode())
-                for table in projection.tables:
-                    view = f'"{projection.slug}"."{table.name}"'
-                    await connection.execute(f"DROP VIEW IF EXISTS {view}".encode())
-                    source = f'"{generation.schema_name}"."{table.name}"'
-                    await connection.execute(
-                        f"CREATE VIEW {view} WITH (security_invoker = true) AS SELECT * FROM {source}".encode()
-                    )
-        except Exception:
-            return False
-    return True

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import Fenced, UsageError, VerificationFailed
@@ -21,7 +20,7 @@ from eventstore.moments import reach
 from eventstore.postgres.engine import checkout
 from eventstore.postgres.statements import load
 from eventstore.settings import KafkaSettings
-from projections.catalogue import create_generation, find_live, list_generations, move
+from projections.catalogue import add_detail, create_generation, find_live, list_generations, move
 from projections.checkpoint import Vector, read_vector
 from projections.fingerprint import fingerprint
 from projections.generation import Generation, State
@@ -29,9 +28,10 @@ from projections.parking import count_parked
 from projections.pipeline import Pipeline
 from projections.projection import Projection
 from projections.readmodels.postgres import create_indexes, create_tables
+from projections.readmodels.views import create_views
 from projections.worker import name_topics
 from replay.build import Builder
-from replay.cutover import Swap, create_views, swap
+from replay.cutover import Swap, swap
 from replay.plan import Plan, Step, make_plan
 from replay.progress import Reporter
 from replay.settings import ReplaySettings
@@ -217,8 +217,8 @@ class Replay:
             live = await find_live(connection, self.projection.name)
         if parked and not self._choices.accept_parked:
             raise VerificationFailed(
-                f"{generation} has {parked} parked records, so it was not swapped in (`projections parked --projection {self.projection.name}` "
-                "shows them). Mend the handler and replay again, or accept them with --accept-parked.",
+                f"{generation} has {parked} parked records, so it was not swapped in (see `projections parked`). "
+                " Mend the handler and replay again, or accept them with --accept-parked.",
                 parked=parked,
             )
         if report.failed_checks:
@@ -228,8 +228,8 @@ class Replay:
         same_code = live is not None and live.fingerprint == self.fingerprint
         if same_code and not report.is_equal and not self._choices.accept_differences:
             raise VerificationFailed(
-                f"{generation} was built by the same code as {live} but holds other rows: {'; '.join(map(str, report.tables))}. Either the live "
-                "rows were changed by hand or a handler isn't deterministic. Swap all the same with --accept-differences.",
+                f"{generation} was built by the same code as {live} but holds other rows: {'; '.join(map(str, report.tables))}. "
+                "Either the live rows were changed by hand or a handler isn't deterministic. Swap all the same with --accept-differences.",
                 **report.facts(),
             )
         generation = await self._move(generation, State.VERIFIED)
@@ -278,8 +278,7 @@ class Replay:
 
     async def _note(self, generation: Generation, state: str) -> None:
         async with checkout(self._engine) as connection:
-            values = {"id": generation.id, "detail": Jsonb({"replay": state})}
-            await connection.execute(load("replay", "finish_generation"), values)
+            await add_detail(connection, generation, {"replay": state})
 
     async def _move(self, generation: Generation, there: State) -> Generation:
         if generation.state is there:

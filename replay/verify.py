@@ -11,14 +11,11 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import psycopg
-
 from eventstore.codec import decode
+from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
 from projections.projection import Projection
 from projections.readmodels.postgres import Digest, ReadModel
-
-Connection = psycopg.AsyncConnection[Any]
 
 
 @dataclass(slots=True)
@@ -87,7 +84,7 @@ def _summarise(name: str, before: Digest, after: Digest) -> TableReport:
 
 async def _live_tables(connection: Connection, schema: str) -> dict[str, list[str]]:
     cursor = await connection.execute(load("replay", "list_columns"), {"schema": schema})
-    return {name: columns for name, columns in await cursor.fetchall()}
+    return dict(await cursor.fetchall())
 
 
 async def _count(

@@ -22,11 +22,13 @@ from eventstore.errors import HistoryIncomplete, PreconditionFailed, Unreachable
 from eventstore.settings import KafkaSettings
 from eventstore.source import Record
 
+LogError = KafkaError
+"""What Kafka's client raises when it can't go on; make the reader anew."""
 Partition = tuple[str, int]
 Batch = dict[Partition, Sequence[Record]]
 
 
-def make_consumer(settings: KafkaSettings, group: str | None, *, bulk: bool, instance: str | None = None) -> AIOKafkaConsumer:
+def make_consumer(settings: KafkaSettings, group: str | None, *, bulk: bool, instance: str | None = None) -> Any:
     """Make an unstarted consumer; *bulk* asks for large fetches (replay), otherwise for prompt ones (live)."""
     return AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap,
@@ -49,7 +51,7 @@ def make_consumer(settings: KafkaSettings, group: str | None, *, bulk: bool, ins
     )
 
 
-async def start_consumer(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> None:
+async def start_consumer(consumer: Any, settings: KafkaSettings) -> None:
     """Connect. Raises Unreachable with the address when no broker answers."""
     try:
         await consumer.start()
@@ -67,7 +69,7 @@ class _Reader:
     def __init__(self, settings: KafkaSettings, group: str, *, bulk: bool, instance: str | None = None) -> None:
         self.settings = settings
         self.group = group
-        self._consumer = make_consumer(settings, group, bulk=bulk, instance=instance)
+        self._consumer: Any = make_consumer(settings, group, bulk=bulk, instance=instance)
 
     async def close(self) -> None:
         """Leave; safe to repeat."""
@@ -250,7 +252,7 @@ async def find_partitions(settings: KafkaSettings, topics: Sequence[str]) -> dic
     consumer = make_consumer(settings, None, bulk=False)
     await start_consumer(consumer, settings)
     try:
-        cluster = await consumer._client.fetch_all_metadata()  # pyright: ignore[reportPrivateUsage]
+        cluster = await consumer._client.fetch_all_metadata()
         known = {each: len(cluster.partitions_for_topic(each) or ()) for each in topics}
     finally:
         await consumer.stop()

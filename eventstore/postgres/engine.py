@@ -20,6 +20,8 @@ from eventstore.errors import Unreachable
 from eventstore.settings import PostgresSettings
 
 Connection = psycopg.AsyncConnection[Any]
+ConnectionLost = (psycopg.OperationalError, psycopg.InterfaceError)
+"""What a statement raises when its connection is gone; take a new one."""
 
 
 def open_engine(settings: PostgresSettings | None = None, *, application: str = "refold") -> AsyncEngine:

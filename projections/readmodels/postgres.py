@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
-import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.ext.asyncio import AsyncConnection as SqlAlchemyConnection
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from eventstore.postgres.engine import Connection
 from projections.fold import Sheet
 from projections.projection import Projection
 from projections.readmodels.statements import Statements, compose, key_arrays
 from projections.table import Table
-
-Connection = psycopg.AsyncConnection[Any]
 
 
 class Digest(NamedTuple):

@@ -11,10 +11,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from eventstore.log.partitioner import partition_of
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from eventstore.errors import PreconditionFailed, TimedOut
+from eventstore.log.partitioner import partition_of
 from eventstore.postgres.engine import checkout
 from eventstore.postgres.statements import load
 from eventstore.settings import KafkaSettings
