@@ -3,7 +3,7 @@
 `eventstore.postgres` holds the store, `eventstore.log` the topics, `eventstore.relay` what carries events from one to the other.
 """
 
-from eventstore.envelope import Envelope, NewEvent
+from eventstore.envelope import Envelope, NewEvent, RawEvent
 from eventstore.errors import DuplicateEvent, RefoldError, UnknownEvent, WrongExpectedVersion
 from eventstore.event import Events, event, registry, upcast
 from eventstore.settings import KafkaSettings, PostgresSettings, RelaySettings
@@ -23,6 +23,7 @@ __all__ = [
     "NewEvent",
     "Position",
     "PostgresSettings",
+    "RawEvent",
     "RefoldError",
     "RelaySettings",
     "Token",

@@ -17,6 +17,15 @@ E = TypeVar("E")
 
 
 @dataclass(frozen=True, slots=True)
+class RawEvent:
+    """An event known by its stored name only: *data* is recorded as it is, unchecked (imports, translations, consoles)."""
+
+    type: str
+    data: Mapping[str, Any]
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class NewEvent:
     """One event to record, with what its class does not say.
 

@@ -33,7 +33,6 @@ async def read_tail(settings: KafkaSettings, topic: str, partitions: int) -> dic
 
 
 async def _read_all(consumer: Any, wanted: list[TopicPartition]) -> dict[int, bytes]:
-    consumer.assign(wanted)
     first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
     found: dict[int, bytes] = {}
     step = _FIRST_STEP
@@ -48,8 +47,7 @@ async def _read_all(consumer: Any, wanted: list[TopicPartition]) -> dict[int, by
 
 async def _last_values(consumer: Any, starts: dict[TopicPartition, int], end: dict[TopicPartition, int]) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
-    consumer.pause(*(consumer.assignment() - set(starts)))
-    consumer.resume(*starts)
+    consumer.assign(list(starts))
     for each, offset in starts.items():
         consumer.seek(each, offset)
     while any([await consumer.position(each) < end[each] for each in starts]):

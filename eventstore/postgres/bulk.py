@@ -69,15 +69,15 @@ async def _chunks(events: Pairs, writer: Writer, size: int) -> AsyncIterator[lis
     add = lines.append
     async for stream, event in _each(events):
         new = NewEvent.wrap(event)
-        kind, data, metadata = writer.parts(new)
+        name, version, data, metadata = writer.parts(new)
         add(
             b"%d\t%b\t%b\t%b\t%d\t%b\t%b\t%b\n"
             % (
                 len(lines),
                 str(new.id).encode(),
                 _escape(check_stream(stream)),
-                kind.name.encode(),
-                kind.version,
+                _escape(name),
+                version,
                 b"\\N" if new.occurred_at is None else moment(new).encode(),
                 data.replace(b"\\", b"\\\\"),
                 metadata.replace(b"\\", b"\\\\"),

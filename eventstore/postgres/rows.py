@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from eventstore.codec import decode, encode
-from eventstore.envelope import Envelope, NewEvent
+from eventstore.envelope import Envelope, NewEvent, RawEvent
 from eventstore.errors import LimitExceeded, UsageError
 from eventstore.event import Events, fields_of
 from eventstore.settings import PostgresSettings
@@ -52,30 +52,32 @@ class Writer:
         return f"{{{ids}}}", b"[%b]".__mod__(b",".join([self._document(each) for each in events])).decode()
 
     def _document(self, new: NewEvent) -> bytes:
-        kind, data, metadata = self.parts(new)
-        text = b'{"t":"%b","v":%d,"d":%b' % (kind.name.encode(), kind.version, data)
+        name, version, data, metadata = self.parts(new)
+        text = b'{"t":%b,"v":%d,"d":%b' % (encode(name), version, data)
         if metadata is not _NO_METADATA:
             text += b',"m":' + metadata
         if new.occurred_at is not None:
             text += b',"o":"%b"' % moment(new).encode()
         return text + b"}"
 
-    def parts(self, new: NewEvent) -> tuple[Any, bytes, bytes]:
-        """Give type, data and metadata. Raises LimitExceeded when they are larger than one event may be."""
-        kind = self._registry.of(type(new.event))
-        data = encode(fields_of(new.event))
+    def parts(self, new: NewEvent) -> tuple[str, int, bytes, bytes]:
+        """Give type, schema version, data and metadata. Raises LimitExceeded when they are larger than one event may be."""
+        event = new.event
+        kind = event if isinstance(event, RawEvent) else self._registry.of(type(event))
+        name = kind.type if isinstance(kind, RawEvent) else kind.name
+        data = encode(kind.data if isinstance(kind, RawEvent) else fields_of(event))
         metadata = encode(dict(new.metadata)) if new.metadata else _NO_METADATA
         size = len(data) + len(metadata)
         if size > self._limit:
             raise LimitExceeded(
-                f"event {new.id} of type {kind.name!r} has {size} bytes, more than max_event_bytes={self._limit}: store the bulk "
+                f"event {new.id} of type {name!r} has {size} bytes, more than max_event_bytes={self._limit}: store the bulk "
                 "elsewhere and record a reference, or raise REFOLD_POSTGRES_MAX_EVENT_BYTES and the topic's max.message.bytes",
                 bytes=size,
                 limit=self._limit,
             )
         if _NUL in data or _NUL in metadata:
             _refuse_nul(new, data, metadata)
-        return kind, data, metadata
+        return name, kind.version, data, metadata
 
 
 def moment(new: NewEvent) -> str:
@@ -86,8 +88,11 @@ def moment(new: NewEvent) -> str:
     return new.occurred_at.isoformat()
 
 
-def envelope(row: Row, registry: Events) -> Envelope[Any]:
-    """Make the envelope of one row, its data lifted to the newest version. Raises UnknownEvent, UndecodableRecord."""
+def envelope(row: Row, registry: Events | None) -> Envelope[Any]:
+    """Make the envelope of one row, its data lifted to the newest version; without *registry* data stays as it was stored.
+
+    Raises UnknownEvent, UndecodableRecord.
+    """
     stream, version, xid, sequence, event_id, name, schema_version, data, metadata, occurred_at, recorded_at = row
     return Envelope(
         stream=stream,
@@ -96,7 +101,7 @@ def envelope(row: Row, registry: Events) -> Envelope[Any]:
         id=event_id,
         type=name,
         schema_version=schema_version,
-        data=registry.named(name).decode(decode(data), schema_version),
+        data=registry.named(name).decode(decode(data), schema_version) if registry else decode(data),
         metadata=decode(metadata),
         occurred_at=occurred_at,
         recorded_at=recorded_at,

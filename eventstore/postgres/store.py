@@ -119,14 +119,17 @@ class PostgresEventStore:
         return translate(error, arguments[0], arguments[1]) or error
 
     async def read_stream(
-        self, stream: str, *, from_version: int = 1, to_version: int | None = None
+        self, stream: str, *, from_version: int = 1, to_version: int | None = None, decoded: bool = True
     ) -> AsyncIterator[Envelope[Any]]:
-        """Read *stream* by version, both ends included. Raises UnknownEvent, UndecodableRecord."""
+        """Read *stream* by version, both ends included; *decoded* false leaves data as it was stored.
+
+        Raises UnknownEvent, UndecodableRecord.
+        """
         last = _NEWEST if to_version is None else to_version
         while from_version <= last:
             rows = await self._page("read_stream", (stream, from_version, last, _PAGE))
             for row in rows:
-                yield envelope(row, self._events)
+                yield envelope(row, self._events if decoded else None)
             if len(rows) < _PAGE:
                 return
             from_version = rows[-1][1] + 1
