@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
-import logging
 import signal
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from eventstore.console import Output, add_json, make_parser, run
+from eventstore.console import Output, add_json, make_parser, run, tune_collector
 from eventstore.errors import UsageError
 from eventstore.log.consumer import find_bounds
 from eventstore.postgres.engine import checkout, open_engine
@@ -68,16 +66,13 @@ async def opened_engine(application: str, connections: int = 5) -> AsyncGenerato
 
 
 async def _run(arguments: argparse.Namespace, output: Output) -> int:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     settings, kafka = ProjectionSettings(), KafkaSettings()
     app = require_app(arguments.app, settings)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    tune_collector()
     async with opened_engine("refold projections", 4 * len(app) + 4) as engine:
         supervisor = Supervisor(app, engine, kafka=kafka, settings=settings, say=output.progress)
         output.progress(

@@ -110,8 +110,9 @@ class Builder:
 
     async def feed(self) -> None:
         """Go on a little with no goal, and commit: what keeps the generation current until a worker takes over."""
-        if await self._step():
-            await self.commit()
+        await self._take()
+        await self.commit()
+        await self._pipeline.note_seen(await self._reader.seen())
 
     async def commit(self) -> None:
         """Write what was folded."""
@@ -128,13 +129,17 @@ class Builder:
         await self._reader.tell_progress(seen)
 
     async def _step(self) -> bool:
+        batch = await self._take()
+        done = sum(self.vector.values())
+        self._tell(done, max(done, sum(self._goal.values())), None if batch else "for records from Kafka")
+        return bool(batch)
+
+    async def _take(self) -> Batch:
         batch = await self._reader.poll(POLL_S)
         for piece in cut_batch(batch, PIECE):
             if not await self._absorb(piece):
                 break
-        done = sum(self.vector.values())
-        self._tell(done, max(done, sum(self._goal.values())), None if batch else "for records from Kafka")
-        return bool(batch)
+        return batch
 
     async def _absorb(self, batch: Batch) -> bool:
         carefully = any(self.vector.get(each, 0) < until for each, until in self._careful_until.items())

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from eventstore.console import Output, add_json, make_parser, run
+from eventstore.console import Output, add_json, make_parser, run, tune_collector
 from eventstore.errors import PreconditionFailed, UsageError
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
@@ -80,6 +80,7 @@ async def _replay(arguments: argparse.Namespace, output: Output) -> int:
         accept_differences=arguments.accept_differences,
         grace_s=settings.grace_s if arguments.grace is None else arguments.grace,
     )
+    tune_collector()
     async with opened_engine("refold replay") as engine, operating(engine, projection.name):
         with Reporter(output, projection.name) as reporter:
             replay = Replay(projection, engine, reporter, kafka=KafkaSettings(), settings=ReplaySettings(), choices=choices)

@@ -259,7 +259,6 @@ class Replay:
         try:
             while time.monotonic() < until:
                 await builder.feed()
-                await builder.report()
                 if await self._is_taken(generation):
                     raise Fenced
         except Fenced:
