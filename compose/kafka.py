@@ -1,0 +1,125 @@
+"""Kafka from Maven jars: one node that is broker and KRaft controller at once, on the loopback only.
+
+Internal topics have one partition each (the default of 50 costs seconds and hundreds of files on a laptop), groups rebalance
+at once, nothing expires, and no topic is made by a typing error.
+"""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from compose import probe
+from compose.errors import StackError
+from compose.jars import Library
+from compose.ports import LOOPBACK
+from compose.process import Launch
+from compose.runtime import LOGGING, Java
+from compose.server import Progress, Server
+from compose.settings import StackSettings
+from compose.state import State
+from compose.versions import pinned
+
+
+def configure(settings: StackSettings, data: Path, port: int, controller: int) -> dict[str, str]:
+    """Compose server.properties; the user's own lines come last and win."""
+    listeners = f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller}"
+    single = dict.fromkeys(
+        (
+            "offsets.topic.replication.factor",
+            "offsets.topic.num.partitions",
+            "transaction.state.log.replication.factor",
+            "transaction.state.log.min.isr",
+            "transaction.state.log.num.partitions",
+            "share.coordinator.state.topic.replication.factor",
+            "share.coordinator.state.topic.min.isr",
+            "share.coordinator.state.topic.num.partitions",
+        ),
+        "1",
+    )
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.bootstrap.servers": f"{LOOPBACK}:{controller}",
+        "listeners": listeners,
+        "advertised.listeners": listeners,
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": str(data),
+        **single,
+        "group.initial.rebalance.delay.ms": "0",
+        "auto.create.topics.enable": "false",
+        "log.retention.ms": "-1",
+        "log.retention.bytes": "-1",
+        "log.cleaner.dedupe.buffer.size": str(32 << 20),
+        **settings.kafka_options,
+    }
+
+
+def render(options: Mapping[str, str]) -> str:
+    """Write *options* as a Java properties file; backslashes would otherwise be taken for escapes."""
+    escaped = ("{}={}".format(name, value.replace("\\", "\\\\")) for name, value in options.items())
+    return "# Written by `refold up` at every start.\n" + "\n".join(escaped) + "\n"
+
+
+class Kafka(Server):
+    """The log."""
+
+    name = "kafka"
+
+    def __init__(self, settings: StackSettings, state: State, progress: Progress, java: Java, library: Library) -> None:
+        super().__init__(settings, state, progress)
+        self._java = java
+        self._library = library
+
+    @property
+    def address(self) -> str:
+        """The bootstrap address."""
+        return f"{LOOPBACK}:{self.state.port(self.name)}"
+
+    def prepare(self) -> Launch:
+        """Take two ports, write the configuration, format the data directory once."""
+        port = self.state.take_port(self.name, self.settings.kafka_port)
+        controller = self.state.take_port("controller", 0)
+        data = self.state.directory / "kafka"
+        data.mkdir(exist_ok=True)
+        config = self.state.directory / "kafka.properties"
+        config.write_text(render(configure(self.settings, data, port, controller)), "utf-8")
+        if not (data / "meta.properties").exists():
+            self._format(config)
+        command = self._java.command(
+            self._library.class_path,
+            self.settings.kafka_heap_mb,
+            "kafka.Kafka",
+            str(config),
+            options=(f"-Dlog4j2.configurationFile={write_logging(self.state)}",),
+        )
+        return Launch(command, data)
+
+    def ask(self) -> probe.Answer:
+        """Ask for the API versions; the release is that of the jars, which the protocol does not tell."""
+        answer = probe.ask_kafka(self.address)
+        return probe.Answer(pinned().kafka, answer.version)
+
+    def _format(self, config: Path) -> None:
+        """Give the directory a cluster id; one that was cut off is formatted again."""
+        self.progress("kafka: formatting the log directory")
+        identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        arguments = ("format", "--standalone", "--ignore-formatted", f"--cluster-id={identity}", "-c", str(config))
+        command = self._java.command(self._library.class_path, 256, "kafka.tools.StorageTool", *arguments)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=self.settings.start_timeout_s)
+        if done.returncode:
+            raise StackError(
+                f"Kafka's log directory could not be formatted: {(done.stderr or done.stdout).strip()}", server=self.name
+            )
+
+
+def write_logging(state: State) -> Path:
+    """Write the logging configuration of both Java servers."""
+    path = state.directory / "log4j2.properties"
+    path.write_text(LOGGING, "utf-8")
+    return path
