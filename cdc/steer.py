@@ -1,0 +1,133 @@
+"""Pausing, resuming, restarting and tearing down a connector, each until its effect is seen.
+
+A connector is found by its declared name. Its database is the one its configuration names; the password comes from the
+declaration, the resolved reference, or REFOLD_CDC_DSN.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from cdc.connect.client import ConnectClient
+from cdc.connect.config import connector_name, server_name
+from cdc.connect.declaration import Connector
+from cdc.connect.state import ConnectorState
+from cdc.database import SourceDatabase, open_database
+from cdc.proof import Proof, Report
+from eventstore.errors import HeldElsewhere, PreconditionFailed, TimedOut
+from eventstore.settings import KafkaSettings
+
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A connector to act on: its name in Connect, the name of its slot and publication, the URI of its database."""
+
+    name: str
+    slot: str
+    dsn: str | None
+
+
+def aim(name: str, kafka: KafkaSettings, config: dict[str, str] | None, declared: Connector | None) -> Target:
+    """Settle what *name* means, from its declaration if given, else from Connect's configuration (None = not there)."""
+    if declared is not None:
+        return Target(connector_name(declared.name, kafka), server_name(declared.name, kafka), declared.find_dsn())
+    return Target(connector_name(name, kafka), server_name(name, kafka), os.environ.get("REFOLD_CDC_DSN") or _compose(config))
+
+
+def _compose(config: dict[str, str] | None) -> str | None:
+    if config is None:
+        return None
+    user, host, port = config["database.user"], config["database.hostname"], config["database.port"]
+    given = Connector(
+        "composed",
+        f"postgresql://{user}@{host}:{port}/{config['database.dbname']}",
+        ("any.table",),
+        config.get("database.password"),
+    )
+    return given.find_dsn()
+
+
+async def pause_connector(connect: ConnectClient, target: Target, deadline: float) -> None:
+    """Pause; the slot stays active and nothing is lost. Returns when Connect says PAUSED."""
+    _require(await connect.pause(target.name), target.name)
+    await _await_state(connect, target.name, deadline, lambda state: state.state == "PAUSED")
+
+
+async def resume_connector(connect: ConnectClient, target: Target, deadline: float, report: Report) -> None:
+    """Resume a paused or stopped connector and prove that it captures."""
+    _require(await connect.resume(target.name), target.name)
+    await _prove(connect, target, deadline, report)
+
+
+async def restart_connector(connect: ConnectClient, target: Target, deadline: float, report: Report) -> None:
+    """Restart the connector with its tasks and prove that it captures."""
+    before = await connect.read_state(target.name)
+    _require(await connect.restart(target.name), target.name)
+    await _prove(connect, target, deadline, report, before.failure if before else "")
+
+
+async def teardown_connector(connect: ConnectClient, target: Target, deadline: float, report: Report) -> dict[str, bool]:
+    """Remove a connector and all it holds but its topics; says what was there. Can be repeated after a crash.
+
+    The order matters: offsets can be forgotten only while the connector exists and has stopped, and the slot can be dropped
+    only when nobody reads it.
+    """
+    gone: dict[str, bool] = {}
+    if await connect.stop(target.name):
+        await _await_state(connect, target.name, deadline, lambda state: state.state == "STOPPED" and not state.tasks)
+        report("stopped")
+        await _repeat(lambda: connect.delete_offsets(target.name), deadline, f"the offsets of {target.name} can't be deleted")
+        report("offsets deleted")
+        gone["connector"] = await connect.delete(target.name)
+        report("connector deleted")
+    else:
+        gone["connector"] = False
+    if target.dsn is None:
+        raise PreconditionFailed(f"there is no connector {target.name} to name its database: give --file, or REFOLD_CDC_DSN")
+    async with open_database(target.dsn) as database:
+        gone["slot"] = await _drop_slot(database, target.slot, deadline)
+        gone["publication"] = await database.drop_publication(target.slot)
+    report("slot and publication dropped")
+    return gone
+
+
+async def _drop_slot(database: SourceDatabase, slot: str, deadline: float) -> bool:
+    while (there := await database.read_slot(slot)) is not None:
+        if not there["active"] and await database.drop_slot(slot):
+            return True
+        if time.monotonic() > deadline:
+            raise HeldElsewhere(f"the slot {slot} is still read by a walsender: see pg_replication_slots for its pid")
+        await asyncio.sleep(_POLL_S)
+    return False
+
+
+async def _prove(connect: ConnectClient, target: Target, deadline: float, report: Report, stale: str = "") -> None:
+    if target.dsn is None:
+        raise PreconditionFailed(f"connector {target.name} has no database address: give --file, or REFOLD_CDC_DSN")
+    async with open_database(target.dsn) as database:
+        await Proof(connect, database, target.name, target.slot, deadline, report, stale).wait()
+
+
+def _require(found: bool, name: str) -> None:
+    if not found:
+        raise PreconditionFailed(f"Kafka Connect knows no connector {name}: run `cdc apply`, or see `cdc status` for the names")
+
+
+async def _await_state(connect: ConnectClient, name: str, deadline: float, reached: Callable[[ConnectorState], bool]) -> None:
+    while (state := await connect.read_state(name)) is None or not reached(state):
+        if time.monotonic() > deadline:
+            raise TimedOut(f"connector {name} is {state or 'without status'}; give more time with --timeout", connector=name)
+        await asyncio.sleep(_POLL_S)
+
+
+async def _repeat(attempt: Callable[[], Awaitable[bool]], deadline: float, failed: str) -> None:
+    while not await attempt():
+        if time.monotonic() > deadline:
+            raise TimedOut(f"{failed}; give more time with --timeout")
+        await asyncio.sleep(_POLL_S)
