@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 from itertools import groupby
@@ -23,9 +23,10 @@ from examples.flights.history import Happening, history, midnight
 
 
 class Played(NamedTuple):
-    """One appended event: how far the played time has come, and the token to read one's own write."""
+    """One appended event: when it happened, what it was, and the token to read one's own write."""
 
     at: datetime
+    event: object
     token: Token
 
 
@@ -63,7 +64,7 @@ class Clock:
                 self._zero += self._loop.time() - begun
 
 
-async def play(store: EventStore, happenings: Iterable[Happening], clock: Clock) -> AsyncIterator[Played]:
+async def play(store: EventStore, happenings: Iterable[Happening], clock: Clock) -> AsyncGenerator[Played]:
     """Append *happenings* (by event time) as *clock* reaches each, and give it when it is recorded."""
     versions: dict[str, int] = {}
     for instant, simultaneous in groupby(happenings, key=lambda each: each[1].occurred_at):
@@ -72,7 +73,7 @@ async def play(store: EventStore, happenings: Iterable[Happening], clock: Clock)
             for stream, new in simultaneous:
                 token = await store.append(stream, [new], expected=versions.get(stream, 0))
                 versions[stream] = token.version
-                yield Played(instant, token)
+                yield Played(instant, new.event, token)
 
 
 def day_of(day: date) -> Iterable[Happening]:

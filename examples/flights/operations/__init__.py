@@ -7,6 +7,7 @@ gives the updates, inserts and deletes that the demo makes while it runs.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -40,13 +41,13 @@ def operations_dsn() -> str:
     return os.environ.get("FLIGHTS_OPERATIONS_DSN") or dsn_of("operations")
 
 
-def create(dsn: str) -> None:
-    """Make the database behind *dsn*, its tables and their rows, whatever of them is missing: doing it twice changes nothing."""
+def create(dsn: str, tables: Sequence[str] = TABLES) -> None:
+    """Make the database behind *dsn*, *tables* and their rows, whatever of them is missing: doing it twice changes nothing."""
     with _server(dsn) as server:
         if server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_name(dsn)]).fetchone() is None:
             server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_name(dsn))))
     with psycopg.connect(dsn) as connection:
-        for table in TABLES:
+        for table in tables:
             if connection.execute("SELECT to_regclass(%s)", [table]).fetchone() == (None,):
                 connection.execute((HERE / "tables" / f"{table}.sql").read_bytes())
                 _load(connection, table)
