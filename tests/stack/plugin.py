@@ -1,0 +1,132 @@
+"""Real servers as fixtures: `stack`, `postgres_dsn`, `kafka_bootstrap`, `connect_url`, `topic_prefix`, `proxy`.
+
+A session starts only the servers that its tests ask for, when the first of them does. Three ways, by `--stack`:
+
+- `own` (default): a stack of its own, emptied at the start, ended with the session; its logs stay in `.refold/test-N`;
+- `keep`: the same, left running for the next session (end it by `REFOLD_STACK_DIR=.refold/test-kept refold down`);
+- `given`: the servers named by REFOLD_POSTGRES_DSN, REFOLD_KAFKA_BOOTSTRAP and REFOLD_CONNECT_URL.
+
+A server that is missing or does not start is an error of the test, never a skip. Several sessions may run in one checkout.
+"""
+
+import fcntl
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from compose.settings import SERVERS, StackSettings
+from compose.stack import Stack
+from compose.state import VARIABLES
+from compose.versions import pinned
+
+from tests.stack.databases import Databases
+from tests.stack.proxy import Proxy
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--stack`."""
+    parser.addoption("--stack", choices=("own", "keep", "given"), default="own", help="where real servers come from")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name the servers' versions in the header."""
+    versions, way = pinned(), config.getoption("--stack")
+    named = "" if way == "given" else f": PostgreSQL {versions.postgres}, Kafka {versions.kafka}, Debezium {versions.debezium}"
+    return f"stack: {way}{named}"
+
+
+@pytest.fixture(scope="session")
+def stack(pytestconfig: pytest.Config) -> Iterator[Stack]:
+    """The stack of this session; `stack.up("kafka")` makes a server ready, `stack.server("kafka").child` is its process."""
+    way, root = pytestconfig.getoption("--stack"), pytestconfig.rootpath / ".refold"
+    if way == "given":
+        missing = [variable for variable in VARIABLES.values() if not os.environ.get(variable)]
+        if missing:
+            raise pytest.UsageError(f"--stack=given needs {', '.join(missing)} in the environment")
+        named = Stack(StackSettings(dir=root / f"test-given-{os.getpid()}"), print)
+        yield named
+        named.down(wipe=True)
+        return
+    if way == "keep":
+        yield Stack(own_settings(root / "test-kept"), print)
+        return
+    root.mkdir(exist_ok=True)
+    for number in range(1, 100):
+        with (root / f"test-{number}.lock").open("w") as lock:
+            if not _try_lock(lock.fileno()):
+                continue
+            own = Stack(own_settings(root / f"test-{number}"), print)
+            own.down(wipe=True)
+            yield own
+            own.down()
+            return
+    raise pytest.UsageError(f"99 sessions hold the test directories of {root}: end some of them")
+
+
+def own_settings(directory: Path, **settings: object) -> StackSettings:
+    """Settings for a stack in *directory* that ignore every server named by the environment."""
+    nothing = {"postgres_dsn": None, "kafka_bootstrap": None, "connect_url": None}
+    return StackSettings(dir=directory, **{**nothing, **settings})
+
+
+@pytest.fixture(scope="session")
+def databases(stack: Stack) -> Iterator[Databases]:
+    """Makes and drops databases on the stack's PostgreSQL."""
+    with Databases(stack.up("postgres").postgres_dsn) as databases:
+        yield databases
+
+
+@pytest.fixture(scope="session")
+def postgres_template() -> str:
+    """The database that each test's own one copies; a conftest may override it with `databases.make_template(...)`."""
+    return "template1"
+
+
+@pytest.fixture
+def postgres_dsn(databases: Databases, postgres_template: str) -> Iterator[str]:
+    """The DSN of a database that only this test has; dropped afterwards, with its replication slots."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield databases.create(name, postgres_template)
+    databases.drop(name)
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(stack: Stack) -> str:
+    """The address of the broker; keep to topics and groups that begin with `topic_prefix`."""
+    return stack.up("kafka").kafka_bootstrap
+
+
+@pytest.fixture(scope="session")
+def connect_url(stack: Stack) -> str:
+    """The URL of Kafka Connect; name connectors after `topic_prefix` and delete them at the end."""
+    return stack.up(*SERVERS).connect_url
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix that no other test and no earlier session uses."""
+    return f"t{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[Callable[[str, int], Awaitable[Proxy]]]:
+    """Starts fault proxies: `await proxy("127.0.0.1", 5432)`; all are ended with the test."""
+    started: list[Proxy] = []
+
+    async def start(host: str, port: int) -> Proxy:
+        started.append(await Proxy(host, port).start())
+        return started[-1]
+
+    yield start
+    for one in started:
+        await one.stop()
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
