@@ -16,11 +16,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from compose.settings import SERVERS, StackSettings
 from compose.stack import Stack
 from compose.state import VARIABLES
 from compose.versions import pinned
-
 from tests.stack.databases import Databases
 from tests.stack.proxy import Proxy
 
@@ -39,7 +39,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config) -> Iterator[Stack]:
-    """The stack of this session; `stack.up("kafka")` makes a server ready, `stack.server("kafka").child` is its process."""
+    """Give the stack of this session; `stack.up("kafka")` makes a server ready, `stack.server("kafka").child` is its process."""
     way, root = pytestconfig.getoption("--stack"), pytestconfig.rootpath / ".refold"
     if way == "given":
         missing = [variable for variable in VARIABLES.values() if not os.environ.get(variable)]
@@ -66,27 +66,27 @@ def stack(pytestconfig: pytest.Config) -> Iterator[Stack]:
 
 
 def own_settings(directory: Path, **settings: object) -> StackSettings:
-    """Settings for a stack in *directory* that ignore every server named by the environment."""
+    """Make settings for a stack in *directory* that ignore every server named by the environment."""
     nothing = {"postgres_dsn": None, "kafka_bootstrap": None, "connect_url": None}
     return StackSettings(dir=directory, **{**nothing, **settings})
 
 
 @pytest.fixture(scope="session")
 def databases(stack: Stack) -> Iterator[Databases]:
-    """Makes and drops databases on the stack's PostgreSQL."""
+    """Make and drop databases on the stack's PostgreSQL."""
     with Databases(stack.up("postgres").postgres_dsn) as databases:
         yield databases
 
 
 @pytest.fixture(scope="session")
 def postgres_template() -> str:
-    """The database that each test's own one copies; a conftest may override it with `databases.make_template(...)`."""
+    """Name the database that each test's own one copies; a conftest may override it with `databases.make_template(...)`."""
     return "template1"
 
 
 @pytest.fixture
 def postgres_dsn(databases: Databases, postgres_template: str) -> Iterator[str]:
-    """The DSN of a database that only this test has; dropped afterwards, with its replication slots."""
+    """Give the DSN of a database that only this test has; dropped afterwards, with its replication slots."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     yield databases.create(name, postgres_template)
     databases.drop(name)
@@ -94,25 +94,25 @@ def postgres_dsn(databases: Databases, postgres_template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def kafka_bootstrap(stack: Stack) -> str:
-    """The address of the broker; keep to topics and groups that begin with `topic_prefix`."""
+    """Give the address of the broker; keep to topics and groups that begin with `topic_prefix`."""
     return stack.up("kafka").kafka_bootstrap
 
 
 @pytest.fixture(scope="session")
 def connect_url(stack: Stack) -> str:
-    """The URL of Kafka Connect; name connectors after `topic_prefix` and delete them at the end."""
+    """Give the URL of Kafka Connect; name connectors after `topic_prefix` and delete them at the end."""
     return stack.up(*SERVERS).connect_url
 
 
 @pytest.fixture
 def topic_prefix() -> str:
-    """A prefix that no other test and no earlier session uses."""
+    """Make a prefix that no other test and no earlier session uses."""
     return f"t{uuid.uuid4().hex[:10]}"
 
 
 @pytest.fixture
 async def proxy() -> AsyncIterator[Callable[[str, int], Awaitable[Proxy]]]:
-    """Starts fault proxies: `await proxy("127.0.0.1", 5432)`; all are ended with the test."""
+    """Start fault proxies, one for each `await proxy(host, port)`, and end them with the test."""
     started: list[Proxy] = []
 
     async def start(host: str, port: int) -> Proxy:

@@ -1,6 +1,7 @@
 """The fixtures that every test with real servers relies on."""
 
 import psycopg
+
 from compose.probe import ask_connect, ask_kafka
 
 
