@@ -42,6 +42,7 @@ class Pipeline:
         exclusive: bool,
     ) -> None:
         self.generation = generation
+        self._projection = projection
         self.read_model = ReadModel(projection, generation.schema_name)
         self.folder = Folder(projection, topics, complete=False)
         self.held: dict[Partition, Claim] = {}
@@ -63,9 +64,12 @@ class Pipeline:
             self.held = await claim(self._connection, self.generation.id, partitions, owner)
             cursor = await self._connection.execute(load(PACKAGE, "read_parked_keys"), {"generation": self.generation.id})
             parked = {(topic, None if key is None else bytes(key)) for topic, key in await cursor.fetchall()}
+            untouched = all(each.next_offset == 0 for each in self.held.values())
+            self.read_model = ReadModel(self._projection, self.generation.schema_name)
+            if self._exclusive and untouched:
+                await self.read_model.drop_keys(self._connection)
         self.forget()
         self.folder.parked = parked
-        untouched = all(each.next_offset == 0 for each in self.held.values())
         for sheet in self.folder.sheets.values():
             sheet.complete = self._exclusive and untouched
         return {each: claimed.next_offset for each, claimed in self.held.items()}
@@ -130,6 +134,11 @@ class Pipeline:
             reach("batch.before_commit")
         reach("batch.after_commit")
         self._settle()
+
+    async def add_keys(self) -> None:
+        """Add the primary keys that a bulk build leaves to the end."""
+        async with self._connection.transaction():
+            await self.read_model.add_keys(self._connection)
 
     async def note_seen(self, seen: Mapping[Partition, int]) -> None:
         """Note how far the log was read, for lag."""

@@ -122,6 +122,11 @@ class Builder:
             self._pipeline.folder.clear()
         reach("replay.building")
 
+    async def finish(self) -> None:
+        """Commit, and add the primary keys, which a build of full tables leaves to the end."""
+        await self.commit()
+        await self._pipeline.add_keys()
+
     async def report(self) -> None:
         """Tell PostgreSQL and Kafka how far the log was read, for lag."""
         seen = await self._reader.seen()

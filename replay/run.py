@@ -156,6 +156,7 @@ class Replay:
             before = sum(builder.vector.values())
             await self._approach(builder)
             moved = sum(builder.vector.values()) - before
+        await builder.finish()
         async with self._engine.begin() as transaction:
             await create_indexes(transaction, self.projection, generation.schema_name)
         await builder.report()

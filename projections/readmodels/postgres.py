@@ -35,10 +35,12 @@ class ReadModel:
         self.schema = schema
         self._statements: dict[str, Statements] = {each.name: compose(each, schema) for each in projection.tables}
         self._types = {each.name: each.sql_types() for each in projection.tables}
+        self._keyed: set[str] = set()
 
     async def load(self, connection: Connection, sheet: Sheet, keys: list[Any]) -> None:
         """Load the rows under *keys* into *sheet*; keys without a row are noted as absent."""
         table, make = sheet.table, sheet.table.row
+        await self._require_key(connection, table.name)
         cursor = await connection.execute(self._statements[table.name].load, key_arrays(table, keys))
         sheet.load(keys, [make(*values) for values in await cursor.fetchall()])
 
@@ -48,15 +50,36 @@ class ReadModel:
             return 0
         fresh, known, gone = sheet.changed()
         statements = self._statements[sheet.table.name]
+        if not sheet.complete:
+            known = [*known, *fresh]
+        if gone or known:
+            await self._require_key(connection, sheet.table.name)
         if gone:
             await connection.execute(statements.delete, key_arrays(sheet.table, gone))
-        if not sheet.complete:
-            known, fresh = [*known, *fresh], []
         if known:
             await self._merge(connection, sheet.table, known)
-        if fresh:
+        if fresh and sheet.complete:
             await self._copy(connection, statements.copy, sheet.table, fresh)
         return len(sheet.dirty)
+
+    async def add_keys(self, connection: Connection) -> None:
+        """Add the primary keys that a bulk build left out. Safe to repeat."""
+        for name in self._statements:
+            await self._require_key(connection, name)
+
+    async def drop_keys(self, connection: Connection) -> None:
+        """Drop the primary keys of tables that hold no row yet: adding them to full tables is faster than keeping them."""
+        for name, statements in self._statements.items():
+            if not (await (await connection.execute(statements.any_row)).fetchone()):
+                await connection.execute(statements.drop_key)
+                self._keyed.discard(name)
+
+    async def _require_key(self, connection: Connection, name: str) -> None:
+        if name not in self._keyed:
+            statements = self._statements[name]
+            if not (await (await connection.execute(statements.find_key)).fetchone()):
+                await connection.execute(statements.add_key)
+            self._keyed.add(name)
 
     async def _merge(self, connection: Connection, table: Table[Any], rows: Sequence[Any]) -> None:
         statements = self._statements[table.name]

@@ -32,6 +32,10 @@ class Statements:
     digest: sql.Composed
     hashes: sql.Composed
     rows: sql.Composed
+    any_row: sql.Composed
+    find_key: sql.Composed
+    add_key: sql.Composed
+    drop_key: sql.Composed
 
 
 def compose(table: Table[Any], schema: str) -> Statements:
@@ -60,6 +64,14 @@ def compose(table: Table[Any], schema: str) -> Statements:
         hashes=sql.SQL(
             'SELECT jsonb_build_array({keys})::text COLLATE "C" AS k, hashtextextended(ROW({columns})::text, 0) FROM {target} ORDER BY k'
         ).format(keys=keys, columns=columns, target=target),
+        any_row=sql.SQL("SELECT 1 FROM {target} LIMIT 1").format(target=target),
+        find_key=sql.SQL("SELECT 1 FROM pg_constraint WHERE contype = 'p' AND conrelid = {}::regclass").format(
+            sql.Literal(target.as_string(None))
+        ),
+        add_key=sql.SQL("ALTER TABLE {target} ADD PRIMARY KEY ({keys})").format(target=target, keys=keys),
+        drop_key=sql.SQL("ALTER TABLE {target} DROP CONSTRAINT IF EXISTS {name}").format(
+            target=target, name=sql.Identifier(f"{table.name}_pkey")
+        ),
         rows=sql.SQL("SELECT row_to_json(found) FROM {target} AS found JOIN {picked} USING ({keys})").format(
             target=target, picked=picked, keys=keys
         ),
