@@ -33,10 +33,10 @@ def is_lost(error: psycopg.Error) -> bool:
 
 def is_repeatable(error: psycopg.Error) -> bool:
     """Tell whether the same append may succeed, or prove to be recorded, in a new transaction."""
-    return error.sqlstate in TRY_AGAIN or is_ids_in_flight(error) or is_lost(error)
+    return error.sqlstate in TRY_AGAIN or is_in_flight(error) or is_lost(error)
 
 
-def is_ids_in_flight(error: psycopg.Error) -> bool:
+def is_in_flight(error: psycopg.Error) -> bool:
     """Tell whether another connection recorded one of the event ids between our look and our insert."""
     return error.sqlstate == "23505" and error.diag.constraint_name == IDS_IN_FLIGHT
 
@@ -52,8 +52,8 @@ def translate(error: psycopg.Error, stream: str, expected: int) -> RefoldError |
             expected=expected,
             actual=actual,
         )
-    if error.sqlstate == DUPLICATE or is_ids_in_flight(error):
-        told = error.diag.message_detail if is_ids_in_flight(error) else error.diag.message_primary
+    if error.sqlstate == DUPLICATE or is_in_flight(error):
+        told = error.diag.message_detail if is_in_flight(error) else error.diag.message_primary
         return DuplicateEvent(f"append to {stream!r}: {told}; give new events new ids", stream=stream)
     if error.sqlstate in {"3F000", "42P01", "42883"}:
         return MigrationMissing(f"{error.diag.message_primary}: run `eventstore migrate`")
