@@ -27,6 +27,7 @@ from examples.flights.stage import OPERATIONS, STORE, Stage, environment, sweep
 from examples.flights.story import Story
 
 FOLDER = Path(os.environ.get("REFOLD_STACK_DIR", ".refold")).absolute() / "flights-demo"
+RUN = FOLDER / "run"
 CONNECTOR = str(Path(__file__).parent / "operations" / "connector.toml")
 
 
@@ -61,26 +62,30 @@ async def prepare(show: Show, children: Children) -> None:
     if "REFOLD_POSTGRES_DSN" not in os.environ:
         with show.step("Start PostgreSQL, Kafka and Kafka Connect"):
             await children.run("up", "refold", "up", echo=True)
-    run = f"{time.time_ns() // 1_000_000:x}"
-    settings = environment(run)
     with show.step("Make databases and topics of its own") as step:
         left = end_leftovers(FOLDER)
         if left:
             show.say(f"{left} programs of an earlier run were still there and have been ended")
-        children.set_environment(settings)
-        await tear_down(children)
-        step.note(f"{await sweep()} topics of earlier runs removed")
-        os.environ.update(settings)
+        step.note(f"{await clean_up(children)} topics of earlier runs removed")
+        name = f"{time.time_ns() // 1_000_000:x}"
+        RUN.write_text(name, encoding="utf-8")
+        os.environ.update(environment(name))
         await asyncio.to_thread(create, dsn_of(STORE), ())
         await asyncio.to_thread(create, dsn_of(OPERATIONS))
         await children.run("migrate", "eventstore", "migrate")
     with show.step("Capture the operations tables with Debezium"):
-        await children.run("cdc", "cdc", "apply", CONNECTOR)
+        await children.run("capture", "cdc", "apply", CONNECTOR)
 
 
-async def tear_down(children: Children) -> None:
-    """Remove the connector."""
-    await children.run("teardown", "cdc", "teardown", CONNECTOR)
+async def clean_up(children: Children) -> int:
+    """Remove the connector of the run that was last here, then the databases and topics of all; give the number of topics."""
+    if RUN.exists():
+        children.set_environment(environment(RUN.read_text(encoding="utf-8")))
+        await children.run("teardown", "cdc", "teardown", "--file", CONNECTOR)
+        children.set_environment({})
+    topics = await sweep()
+    RUN.unlink(missing_ok=True)
+    return topics
 
 
 async def run(options: argparse.Namespace) -> int:
@@ -99,8 +104,7 @@ async def run(options: argparse.Namespace) -> int:
         finally:
             children.stop_all()
         if not options.keep:
-            await tear_down(children)
-            await sweep()
+            await clean_up(children)
         memory = {**children.memory, "demo": peak_memory()}
         print(f"\n{show.table()}\n\nlargest memory: {', '.join(f'{name} {size} MB' for name, size in memory.items())}")
     return 0

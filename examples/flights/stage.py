@@ -40,7 +40,6 @@ def environment(run: str) -> dict[str, str]:
         "REFOLD_POSTGRES_DSN": dsn_of(STORE),
         "REFOLD_KAFKA_TOPIC_PREFIX": f"{PREFIX}-{run}",
         "FLIGHTS_OPERATIONS_DSN": dsn_of(OPERATIONS),
-        "FLIGHTS_RUN": run,
     }
 
 
