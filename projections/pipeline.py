@@ -120,8 +120,7 @@ class Pipeline:
     async def absorb(self, batch: Batch, seen: Mapping[Partition, int], *, carefully: bool = False) -> None:
         """Fold *batch* in memory; `commit` writes it. Raises HandlerFailed: forget, seek back to the last commit, and go carefully."""
         plans = self._read(batch, seen)
-        async with self._connection.transaction():
-            await self._load(plans)
+        await self._load(plans)
         self._fold(plans, carefully=carefully)
 
     async def commit(self) -> None:
@@ -158,6 +157,8 @@ class Pipeline:
         return self._sources[record.topic].position(record)
 
     async def _load(self, plans: Sequence[Plan]) -> None:
+        if all(each.complete for each in self.folder.sheets.values()):
+            return
         touched: dict[str, set[Any]] = {}
         for plan in plans:
             for table, keys in plan.keys().items():

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from eventstore.errors import PreconditionFailed
 from eventstore.moments import reach
 from eventstore.postgres.engine import checkout
-from projections.catalogue import find_live, lock_pointer, move, note, set_pointer
+from projections.catalogue import add_detail, find_live, lock_pointer, move, note, set_pointer
 from projections.checkpoint import Vector, has_reached, read_vector
 from projections.generation import Generation, State
 
@@ -43,8 +43,11 @@ async def swap(  # noqa: PLR0913 - a swap is what it is
     grace_s: float,
     limit_s: float,
     detail: Mapping[str, Any],
+    mark: str | None = None,
 ) -> Swap:
     """Make *target* live. *reach_vector* must return once the target has reached a vector, and may take up to *limit_s* seconds.
+
+    *mark* is noted in the target in the same transaction, so that a replay which dies right after is known to have swapped.
 
     Raises PreconditionFailed, with nothing changed, when the target did not get there in time or someone else swapped first.
     """
@@ -59,6 +62,8 @@ async def swap(  # noqa: PLR0913 - a swap is what it is
                 await set_pointer(connection, target.projection, target.id)
                 now_live = await move(connection, target, State.LIVE)
                 retired = await move(connection, live, State.RETIRED, retire_after_s=grace_s) if live else None
+                if mark:
+                    await add_detail(connection, target, {"replay": mark})
                 await note(connection, action, now_live, origin=live, detail=detail)
                 reach("swap.before_commit")
         except TimeoutError:

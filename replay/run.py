@@ -15,7 +15,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import Fenced, UsageError, VerificationFailed
+from eventstore.log.admin import Admin
 from eventstore.log.consumer import AssignedReader, find_bounds, find_partitions
+from eventstore.log.topics import require_kept
 from eventstore.moments import reach
 from eventstore.postgres.engine import checkout
 from eventstore.postgres.statements import load
@@ -75,6 +77,9 @@ class Replay:
         partitions = await find_partitions(self._kafka, sorted(self._topics.values()))
         wanted = [(topic, number) for topic, count in partitions.items() for number in range(count)]
         first, end = await find_bounds(self._kafka, wanted)
+        async with Admin.open(self._kafka) as admin:
+            for topic in partitions:
+                require_kept(topic, await admin.configuration(topic))
         async with checkout(self._engine) as connection:
             known = await list_generations(connection, self.projection.name)
         identity = (self.projection.name, self.projection.version, self.fingerprint)
@@ -246,8 +251,8 @@ class Replay:
             grace_s=self._choices.grace_s,
             limit_s=self._settings.swap_s,
             detail={"equal": report.is_equal},
+            mark="swapped",
         )
-        await self._note(swapped.live, "swapped")
         await create_views(self._engine, self.projection, swapped.live)
         was = f"{swapped.retired} -> " if swapped.retired else ""
         self._reporter.step(

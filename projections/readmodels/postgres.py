@@ -91,8 +91,9 @@ class ReadModel:
         values = table.values
         async with connection.cursor().copy(statement) as copy:
             copy.set_types(self._types[table.name])
+            write = copy.write_row
             for row in rows:
-                await copy.write_row(values(row))
+                await write(values(row))
 
     async def digest(self, connection: Connection, tables: Sequence[str] | None = None) -> dict[str, Digest]:
         """Digest *tables* (None = all), each in one pass over it."""
