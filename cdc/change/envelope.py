@@ -67,15 +67,20 @@ def _read_whole(document: bytes) -> dict[str, Any]:
 
 
 def _find_prefix(document: bytes, whole: dict[str, Any]) -> bytes:
-    end = document.find(_JOINT)
-    if not document.startswith(_HEAD) or end < 0 or len(whole) != 2:
-        return b""
-    start = end + len(_JOINT)
+    end = document.find(_JOINT) if document.startswith(_HEAD) and len(whole) == 2 else -1
+    while end >= 0:
+        start = end + len(_JOINT)
+        if _is_split(document, whole, end, start):
+            return document[:start]
+        end = document.find(_JOINT, start)  # the words stood inside the schema
+    return b""
+
+
+def _is_split(document: bytes, whole: dict[str, Any], end: int, start: int) -> bool:
     try:
-        matches = loads(document[len(_HEAD) : end]) == whole["schema"] and loads(document[start:-1]) == whole["payload"]
+        return loads(document[len(_HEAD) : end]) == whole["schema"] and loads(document[start:-1]) == whole["payload"]
     except ValueError:
-        return b""
-    return document[:start] if matches else b""
+        return False
 
 
 def part_payload(document: bytes) -> Any:

@@ -74,7 +74,11 @@ class Connector:
 
     def _check_address(self) -> None:
         parts = urlsplit(self.dsn)
-        if parts.scheme not in ("postgresql", "postgres") or not parts.hostname or not parts.path.strip("/"):
+        try:
+            sound = parts.scheme in ("postgresql", "postgres") and parts.hostname and parts.path.strip("/") and parts.port != 0
+        except ValueError:  # a port that is no number
+            sound = False
+        if not sound:
             raise UsageError(
                 f"the dsn of connector {self.name} must read postgresql://user@host:port/database: Connect speaks TCP and needs all"
             )
