@@ -43,6 +43,7 @@ class Builder:
         self._committed = time.monotonic()
         self._careful_until: Vector = {}
         self._goal: Vector = {}
+        self._limit: Vector | None = None
 
     @property
     def vector(self) -> Vector:
@@ -68,7 +69,7 @@ class Builder:
         """Fold exactly up to *goal*, in the partitions that it names, and commit. Raises TimedOut when the log gives no more."""
         here = self.vector
         self._goal = {each: max(goal[each], here[each]) for each in goal if each in here}
-        self._reader.limit(self._goal)
+        self._set_limit(self._goal)
         last = time.monotonic()
         while not has_reached(self.vector, self._goal):
             if await self._step():
@@ -79,7 +80,7 @@ class Builder:
                     f"{self._describe_missing()} are due; what is built stays. Look at Kafka, then run the command again."
                 )
         await self.commit()
-        self._reader.limit(None)
+        self._set_limit(None)
 
     async def catch_up(self) -> int:
         """Read to the end of the log, or near it while it grows, commit, and give how many records are left."""
@@ -160,9 +161,15 @@ class Builder:
         return True
 
     async def _go_back(self, batch: Batch) -> None:
-        self._careful_until = {each: records[-1].offset + 1 for each, records in batch.items()}
+        for each, records in batch.items():
+            self._careful_until[each] = max(records[-1].offset + 1, self._careful_until.get(each, 0))
         start = await self._pipeline.claim(self.partitions, f"{describe_actor()} replay")
         self._reader.seek(start)
+        self._set_limit(self._limit)  # a partition that had reached its limit was paused there
+
+    def _set_limit(self, limit: Vector | None) -> None:
+        self._limit = limit
+        self._reader.limit(limit)
 
     def _describe_missing(self) -> str:
         missing = {

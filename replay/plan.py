@@ -12,6 +12,8 @@ from projections.generation import UNFINISHED, Generation, State
 
 RATE = 60_000
 """Records per second that the estimate assumes when no earlier replay is known."""
+UNENDED = frozenset({"building", "swapped"})
+"""What a live generation's replay noted last when it was killed after the swap; a first generation notes nothing."""
 
 
 class Step(StrEnum):
@@ -77,7 +79,7 @@ def make_plan(
     unfinished = [each for each in known if each.state in UNFINISHED]
     target = next((each for each in unfinished if each.fingerprint == fingerprint), None)
     step = Step.RESUME if target else Step.CREATE
-    if live and not target and live.fingerprint == fingerprint and live.detail.get("replay") == "swapped":
+    if live and not target and live.fingerprint == fingerprint and live.detail.get("replay") in UNENDED:
         target, step = live, Step.FINISH
     return Plan(
         projection,

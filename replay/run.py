@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from eventstore.errors import Fenced, UsageError, VerificationFailed
+from eventstore.errors import Fenced, PreconditionFailed, UsageError, VerificationFailed
 from eventstore.log.admin import Admin
 from eventstore.log.consumer import AssignedReader, find_bounds, find_partitions
 from eventstore.log.topics import require_kept
@@ -23,7 +23,7 @@ from eventstore.postgres.engine import checkout
 from eventstore.postgres.statements import load
 from eventstore.settings import KafkaSettings
 from projections.catalogue import add_detail, create_generation, find_live, list_generations, move
-from projections.checkpoint import Vector, read_vector
+from projections.checkpoint import Vector, has_reached, read_vector
 from projections.fingerprint import fingerprint
 from projections.generation import Generation, State
 from projections.parking import count_parked
@@ -90,6 +90,7 @@ class Replay:
         started = time.monotonic()
         if plan.step is Step.FINISH:
             assert plan.target is not None
+            await create_views(self._engine, self.projection, plan.target)
             await self._finish(plan.target)
             return {"projection": self.projection.name, "generation": plan.target.number, "state": "live", "already": True}
         generation = await self._prepare(plan)
@@ -190,7 +191,7 @@ class Replay:
         report = Report()
         async with checkout(self._engine) as live_side, checkout(self._engine) as new_side:
             live = await find_live(live_side, self.projection.name)
-            if live is not None:
+            if live is not None and await self._can_compare(live_side, live, generation, builder):
                 async with live_side.transaction():
                     await live_side.execute(load("replay", "begin_snapshot"))
                     await live_side.execute(load("replay", "allow_idling"))
@@ -206,6 +207,28 @@ class Replay:
             "verify", f"{'equal' if report.is_equal else 'different'} in {took:.1f} s", seconds=took, equal=report.is_equal
         )
         return report
+
+    async def _can_compare(self, connection: Any, live: Generation, generation: Generation, builder: Builder) -> bool:
+        """Wait until *live* is where the build is, if it is behind, as after a run that was killed on its way to the swap.
+
+        False when it does not come and the comparison was made already, at an earlier vector, or decides nothing.
+        Raises PreconditionFailed when it is still needed.
+        """
+        shared = {each: offset for each, offset in builder.vector.items() if each[0] in live.topics}
+        until = time.monotonic() + (0 if generation.detail.get("verified") else self._settings.swap_s)
+        while not has_reached(vector := await read_vector(connection, live.id), shared):
+            if time.monotonic() < until:
+                await asyncio.sleep(0.05)
+                continue
+            behind = sum(max(0, offset - vector.get(each, 0)) for each, offset in shared.items())
+            if live.fingerprint == self.fingerprint and not generation.detail.get("verified"):
+                raise PreconditionFailed(
+                    f"{live} is {behind:,} records behind {generation}, so they can't be compared. Start `projections run` of the "
+                    "release that is live, then run this again; what is built stays."
+                )
+            self._reporter.step("verify", f"not compared again: {live} is {behind:,} records behind and nothing feeds it")
+            return False
+        return True
 
     async def _run_checks(self, generation: Generation) -> list[str]:
         failed: list[str] = []
@@ -239,6 +262,8 @@ class Replay:
                 **report.facts(),
             )
         generation = await self._move(generation, State.VERIFIED)
+        async with checkout(self._engine) as connection:
+            await add_detail(connection, generation, {"verified": True})
         reach("replay.verified")
         return generation
 

@@ -1,0 +1,186 @@
+"""Running the bank: workers in this process, console programs in a thread or as child processes, and looking at the rows."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+import projections.cli
+import replay.cli
+from eventstore.log.consumer import find_bounds
+from eventstore.postgres.engine import checkout
+from eventstore.settings import KafkaSettings
+from projections.catalogue import list_generations
+from projections.checkpoint import has_reached, read_seen
+from projections.generation import Generation, State
+from projections.registry import Projections
+from projections.settings import ProjectionSettings
+from projections.supervisor import Supervisor
+from tests.bank.oracle import Rows
+from tests.stack.waiting import eventually
+
+KEYS = {"balance": "account", "kind_total": "kind", "trail": "stream"}
+QUICK = ProjectionSettings(look_s=0.05, poll_s=0.05)
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Outcome(NamedTuple):
+    """How a console program ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def facts(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The last line of standard error, which `--json` makes an object."""
+        return json.loads(self.err.strip().splitlines()[-1])
+
+
+class Runs:
+    """The bank on one database and one topic prefix."""
+
+    def __init__(self, engine: AsyncEngine, kafka: KafkaSettings, dsn: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self.engine = engine
+        self.kafka = kafka
+        self.dsn = dsn
+        self._capsys = capsys
+
+    @asynccontextmanager
+    async def worker(self, app: Projections, engine: AsyncEngine | None = None) -> AsyncIterator[Supervisor]:
+        """Feed the generations of *app* in this process."""
+        supervisor = Supervisor(app, engine or self.engine, kafka=self.kafka, settings=QUICK)
+        stopping = asyncio.Event()
+        task = asyncio.create_task(supervisor.run(stopping))
+        try:
+            yield supervisor
+        finally:
+            stopping.set()
+            await task
+
+    async def serve(self, app: Projections) -> None:
+        """Make the first generation of *app* live and bring it up to the log's end; nothing feeds it afterwards."""
+        async with self.worker(app):
+            await self.current()
+
+    async def current(self, timeout_s: float = 30.0) -> None:
+        """Return once the live generation has read all that the log holds."""
+        await eventually(self._is_current, "the live generation reaches the end of the log", timeout_s)
+
+    async def _is_current(self) -> bool:
+        live = await self.live()
+        if live is None:
+            return False
+        wanted = [(topic, number) for topic, count in live.topics.items() for number in range(count)]
+        _, ends = await find_bounds(self.kafka, wanted)
+        async with checkout(self.engine) as connection:
+            return has_reached(await read_seen(connection, live.id), ends)
+
+    async def generations(self) -> list[Generation]:
+        """List the bank's generations, newest first."""
+        async with checkout(self.engine) as connection:
+            return await list_generations(connection, "bank")
+
+    async def live(self) -> Generation | None:
+        """Give the live generation."""
+        return next((each for each in await self.generations() if each.state is State.LIVE), None)
+
+    async def states(self) -> dict[int, str]:
+        """Give each generation's state by its number."""
+        return {each.number: str(each.state) for each in await self.generations()}
+
+    async def rows(self, generation: Generation | None = None) -> Rows:
+        """Give all rows of *generation* (None = the live one) by table and key."""
+        chosen = generation or await self.live()
+        assert chosen is not None, "nothing is live"
+        return {
+            table: {row[key]: row for row in await self.query(f"SELECT * FROM {chosen.schema_name}.{table}")}
+            for table, key in KEYS.items()
+        }
+
+    async def query(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        """Run one statement and give its rows."""
+        async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True, row_factory=dict_row) as connection:
+            cursor = await connection.execute(statement, values)  # type: ignore[arg-type]
+            return await cursor.fetchall() if cursor.description else []
+
+    async def parked(self) -> list[dict[str, Any]]:
+        """List what is set aside."""
+        return await self.query(
+            'SELECT convert_from(key, \'utf8\') AS key, "offset", reason, value FROM projections.parked ORDER BY partition, "offset"'
+        )
+
+    async def replay(self, *argv: str, release: int = 1) -> Outcome:
+        """Run the console program `replay` in a thread of this process, with `--json`."""
+        given = argv or ("--projection", "bank", "--from-beginning")
+        return await self.program(replay.cli.main, *given, *(["--app", name_app(release)] if given[0] != "gc" else []), "--json")
+
+    async def rebuild(self, *flags: str, release: int = 1) -> Outcome:
+        """Run `replay --projection bank --from-beginning` with *flags*."""
+        return await self.replay("--projection", "bank", "--from-beginning", *flags, release=release)
+
+    async def projections(self, *argv: str) -> Outcome:
+        """Run the console program `projections` in a thread of this process."""
+        return await self.program(projections.cli.main, *argv)
+
+    async def program(self, main: Any, *argv: str) -> Outcome:
+        """Run a console program's *main* in a thread and catch what it prints."""
+        self._capsys.readouterr()
+        code = await asyncio.to_thread(main, argv)
+        printed = self._capsys.readouterr()
+        return Outcome(code, printed.out, printed.err)
+
+    def child(self, module: str, *argv: str, release: int = 1, **environment: str) -> subprocess.Popen[str]:
+        """Start a console program as a process of its own; *environment* comes on top of this one's."""
+        return subprocess.Popen(
+            [sys.executable, "-c", f"import sys; from {module}.cli import main; sys.exit(main())", *argv],
+            env=self.environment(release) | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def environment(self, release: int) -> Mapping[str, Any]:
+        """Give a child's environment."""
+        return {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "REFOLD_PROJECTIONS_APP": name_app(release),
+            "REFOLD_PROJECTIONS_LOOK_S": "0.05",
+            "REFOLD_PROJECTIONS_POLL_S": "0.05",
+        }
+
+
+def name_app(release: int) -> str:
+    """Name the app of a release as `--app` takes it."""
+    return f"tests.bank.release{release}:app"
+
+
+@asynccontextmanager
+async def ended(*children: subprocess.Popen[str]) -> AsyncIterator[Sequence[subprocess.Popen[str]]]:
+    """End *children* whatever happens, stopped ones too."""
+    try:
+        yield children
+    finally:
+        for each in children:
+            if each.poll() is None:
+                each.send_signal(signal.SIGKILL)
+        for each in children:
+            await asyncio.to_thread(each.wait)
+            if each.stdout:
+                each.stdout.close()
