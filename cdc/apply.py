@@ -16,7 +16,7 @@ from cdc.check import check_columns, check_server, check_slots, check_tables
 from cdc.connect.client import ConnectClient
 from cdc.connect.config import build_config, compare_config, connector_name, server_name
 from cdc.connect.declaration import Connector
-from cdc.connect.settings import ConnectSettings
+from cdc.connect.settings import ConnectSettings, SourceSettings
 from cdc.database import SourceDatabase, open_database
 from cdc.finding import Finding
 from cdc.proof import Proof, Report
@@ -65,7 +65,7 @@ async def apply_connector(
     applied = Applied(connector_name(connector.name, chosen))
     applied.topics = [f"{applied.connector}.{table}" for table in connector.tables]
     slot = server_name(connector.name, chosen)
-    async with ConnectClient(settings) as connect, open_database(connector.find_dsn()) as database:
+    async with ConnectClient(settings) as connect, open_database(SourceSettings().find(connector.find_dsn)) as database:
         report(f"Kafka Connect {await connect.read_version()}, source database {database.address}")
         await _check(connector, slot, database, applied, report)
         await _validate(connect, config)

@@ -7,14 +7,14 @@ declaration, the resolved reference, or REFOLD_CDC_DSN.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cdc.connect.client import ConnectClient
 from cdc.connect.config import connector_name, server_name
 from cdc.connect.declaration import Connector
+from cdc.connect.settings import SourceSettings
 from cdc.connect.state import ConnectorState
 from cdc.database import SourceDatabase, open_database
 from cdc.proof import Proof, Report
@@ -30,19 +30,20 @@ class Target:
 
     name: str
     slot: str
-    dsn: str | None
+    dsn: str | None = field(repr=False)
 
 
 def aim(name: str, kafka: KafkaSettings, config: dict[str, str] | None, declared: Connector | None) -> Target:
     """Settle what *name* means, from its declaration if given, else from Connect's configuration (None = not there)."""
     if declared is not None:
-        return Target(connector_name(declared.name, kafka), server_name(declared.name, kafka), declared.find_dsn())
-    return Target(connector_name(name, kafka), server_name(name, kafka), os.environ.get("REFOLD_CDC_DSN") or _compose(config))
+        dsn = SourceSettings().find(declared.find_dsn)
+        return Target(connector_name(declared.name, kafka), server_name(declared.name, kafka), dsn)
+    set_dsn = SourceSettings().dsn
+    given = set_dsn.get_secret_value() if set_dsn else None if config is None else _compose(config)
+    return Target(connector_name(name, kafka), server_name(name, kafka), given)
 
 
-def _compose(config: dict[str, str] | None) -> str | None:
-    if config is None:
-        return None
+def _compose(config: dict[str, str]) -> str:
     user, host, port = config["database.user"], config["database.hostname"], config["database.port"]
     given = Connector(
         "composed",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Callable
+
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from eventstore.settings import configure
@@ -28,3 +30,19 @@ class ConnectSettings(BaseSettings):
         description="Seconds during which a request is repeated while the cluster rebalances or boots. "
         "Env REFOLD_CONNECT_PATIENCE_S.",
     )
+
+
+class SourceSettings(BaseSettings):
+    """How our own SQL reaches a captured database, where that differs from what the declaration says."""
+
+    model_config = configure("REFOLD_CDC_")
+
+    dsn: SecretStr | None = Field(
+        default=None,
+        description="libpq URI of the captured database for checks, publication and status; default: the declaration's, with the "
+        "password its reference resolves to here. Env REFOLD_CDC_DSN.",
+    )
+
+    def find(self, declared: Callable[[], str]) -> str:
+        """Give the URI set here, else the *declared* one."""
+        return declared() if self.dsn is None else self.dsn.get_secret_value()
