@@ -1,0 +1,129 @@
+"""The public face as an application uses it. Never run: pyright must accept every line (tests/architecture/test_typing.py)."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, assert_type
+
+import sqlalchemy as sa
+
+from cdc import UNCHANGED, CapturedTable, Change, Infinity, Interval, Modes, Range
+from cdc.change import Op
+from eventstore import (
+    ANY_VERSION,
+    NO_STREAM,
+    START,
+    STREAM_EXISTS,
+    DuplicateEvent,
+    Envelope,
+    Events,
+    EventStore,
+    KafkaSettings,
+    NewEvent,
+    Position,
+    PostgresSettings,
+    RawEvent,
+    RefoldError,
+    RelaySettings,
+    Token,
+    UnknownEvent,
+    WrongExpectedVersion,
+    event,
+    registry,
+    upcast,
+)
+from eventstore.postgres import PostgresEventStore, checkout, load, open_engine
+from eventstore.relay import Relay
+from projections import Projection, Projections, Table
+from projections.serving import ReadModels
+
+
+@event("order-placed", version=2)
+class OrderPlaced:
+    customer: str
+    cents: int
+    currency: str = "EUR"
+
+
+@event("order-noted")
+@dataclass(frozen=True)
+class OrderNoted:
+    text: str
+
+
+@upcast("order-placed", version=1)
+def add_currency(data: dict[str, Any]) -> dict[str, Any]:
+    return {**data, "currency": "EUR"}
+
+
+@dataclass(slots=True)
+class Revenue:
+    customer: str
+    cents: int = 0
+
+
+revenue = Projection("revenue", version=2)
+totals = revenue.table(Revenue, key="customer", indexes=[["cents"]])
+customers = CapturedTable("crm", "public.customers", full=True, modes=Modes())
+
+
+@totals.on(OrderPlaced, key=lambda placed: placed.customer)
+def add(placed: OrderPlaced, row: Revenue | None) -> Revenue:
+    row = row or Revenue(placed.customer)
+    row.cents += placed.cents
+    return row
+
+
+@totals.on(OrderNoted)
+def note(noted: OrderNoted, row: Revenue | None, envelope: Envelope[OrderNoted]) -> Revenue | None:
+    assert_type(envelope.recorded_at, datetime)
+    assert_type(envelope.data, OrderNoted)
+    return row if noted.text else None
+
+
+@totals.on_change(customers)
+def rename(change: Change, row: Revenue | None) -> Revenue | None:
+    assert_type(change.op, Op)
+    return None if change.after is None or change.after["name"] is UNCHANGED else row
+
+
+@revenue.check
+def no_debts() -> sa.Select[Any]:
+    return sa.select(totals.table).where(totals.table.c.cents < 0)
+
+
+app = Projections(revenue)
+
+
+async def write(settings: PostgresSettings) -> Token:
+    async with PostgresEventStore.open(settings) as store:
+        protocol: EventStore = store
+        try:
+            token = await protocol.append("order-1", [OrderPlaced("ada", 4_200)], expected=NO_STREAM)
+        except (WrongExpectedVersion, DuplicateEvent, UnknownEvent) as error:
+            assert_type(error.exit_code, int)
+            raise RefoldError("not recorded", stream="order-1") from error
+        await store.append(
+            "order-1", [NewEvent(OrderNoted("paid")), RawEvent("order-noted", {"text": ""})], expected=STREAM_EXISTS
+        )
+        await store.append("order-1", [OrderNoted("again")], expected=token.version)
+        async with checkout(store.engine) as connection:
+            await store.append("order-1", [OrderNoted("mine")], expected=ANY_VERSION, connection=connection)
+            await connection.execute(load("eventstore.postgres", "head"))
+        found: AsyncIterator[Envelope[Any]] = store.read_all(START, limit=10)
+        async for envelope in found:
+            assert_type(envelope.position, Position)
+            assert_type(envelope.token, Token)
+        return token
+
+
+async def read(token: Token) -> int | None:
+    engine = open_engine(application="shop")
+    models = ReadModels(engine, app, kafka=KafkaSettings())
+    await models.wait_for(token, revenue, timeout_s=5)
+    async with models.session() as session:
+        return await session.scalar(sa.select(totals.table.c.cents).where(totals.table.c.customer == "ada"))
+
+
+def others() -> tuple[Events, type[Relay], type[RelaySettings], type[Table[Any]], type[Range], type[Interval], type[Infinity]]:
+    return registry, Relay, RelaySettings, Table, Range, Interval, Infinity

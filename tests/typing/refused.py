@@ -1,0 +1,34 @@
+"""Mistakes that a type checker must find: every line marked `# refused` and no other (tests/architecture/test_typing.py)."""
+
+from dataclasses import dataclass
+
+from eventstore import NO_STREAM, event
+from eventstore.postgres import PostgresEventStore, checkout
+from projections import Projection
+
+
+@event("parcel-sent")
+class ParcelSent:
+    to: str
+    grams: int
+
+
+@dataclass(slots=True)
+class Weight:
+    to: str
+    grams: int = 0
+
+
+ParcelSent("ada", "heavy")  # refused
+ParcelSent("ada")  # refused
+sent = ParcelSent("ada", 5)
+sent.grams = 6  # refused
+parcels = Projection("parcels", version="2")  # refused
+weights = parcels.table(Weight, "to")  # refused
+
+
+async def append(store: PostgresEventStore, name: str) -> None:
+    await store.append("parcel-1", sent, expected=NO_STREAM)  # refused
+    await store.append("parcel-1", [sent], NO_STREAM)  # refused
+    async with checkout(store.engine) as connection:
+        await connection.execute(f"SELECT * FROM {name}")  # refused
