@@ -42,9 +42,9 @@ class PostgresView(PostgresTrackingRecorder, View):
         super().__init__(datastore, **kwargs)
         self._table = Identifier(self.datastore.schema, "peer_balance")
         self.sql_create_statements.append(
-            SQL("CREATE TABLE IF NOT EXISTS {} (account text PRIMARY KEY, cents bigint NOT NULL, bookings bigint NOT NULL)").format(
-                self._table
-            )
+            SQL(
+                "CREATE TABLE IF NOT EXISTS {} (account text PRIMARY KEY, cents bigint NOT NULL, bookings bigint NOT NULL)"
+            ).format(self._table)
         )
         self._add = SQL(
             "INSERT INTO {0} AS held VALUES (%s, %s, 1) ON CONFLICT (account) DO UPDATE "

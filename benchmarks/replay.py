@@ -58,7 +58,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
     rates: dict[str, list[float]] = {"bare loop": [], "balances": [], "ledger": [], "eventsourcing": []}
     for number in range(arguments.rounds):
         print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
-        rates["bare loop"].append(child("-m", "benchmarks.bare", kafka.bootstrap, kafka.events_topic, str(kafka.partitions))["rate"])
+        rates["bare loop"].append(
+            child("-m", "benchmarks.bare", kafka.bootstrap, kafka.events_topic, str(kafka.partitions))["rate"]
+        )
         for name in ("balances", "ledger"):
             replay = ("-m", "replay.cli", "--app", "benchmarks.accounts:app", "--projection", name, "--from-beginning", "--json")
             rates[name].append(child(*replay, "--accept-differences")["rate"])

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from eventstore.errors import HistoryIncomplete, PreconditionFailed, Unreachable
+from eventstore.log.fetch import fetch
 from eventstore.settings import KafkaSettings
 from eventstore.source import Record
 
@@ -77,12 +78,15 @@ class _Reader:
 
     async def _poll(self, timeout_s: float) -> Batch:
         try:
-            fetched = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000))
+            return await self._fetch(timeout_s)
         except OffsetOutOfRangeError as error:
             raise HistoryIncomplete(
                 f"the log no longer has offset {error.args[0] if error.args else '?'} that the checkpoint of group {self.group} needs: "
                 "the topic was truncated or made anew. Rebuild with `replay --projection … --from-beginning`."
             ) from error
+
+    async def _fetch(self, timeout_s: float) -> Batch:
+        fetched = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000))
         return {(each.topic, each.partition): records for each, records in fetched.items()}
 
     async def seen(self) -> dict[Partition, int]:
@@ -121,6 +125,9 @@ class AssignedReader(_Reader):
         await start_consumer(self._consumer, self.settings)
         self._consumer.assign([TopicPartition(*each) for each in start])
         self.seek(start)
+
+    async def _fetch(self, timeout_s: float) -> Batch:
+        return dict(await fetch(self._consumer, timeout_s))
 
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Go on from *offsets*; what was fetched from elsewhere is dropped."""
