@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
 from aiokafka.errors import CorruptRecordException
 
-
 _BATCH: Any = FetchResult
 _TUPLE: Any = tuple
 
