@@ -13,8 +13,10 @@ import os
 import re
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
@@ -31,7 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        signal.signal(signal.SIGTERM, _interrupt)
         if arguments and arguments[0] in front.PROGRAMS:
             return front.find_program(arguments[0])(arguments[1:])
         if arguments and arguments[0] == "demo":
@@ -91,7 +92,8 @@ def _up(arguments: argparse.Namespace) -> int:
     if unknown:
         raise StackUsageError(f"Unknown server {unknown[0]!r}: choose from {', '.join(SERVERS)}.")
     stack = _stack(arguments)
-    addresses = stack.up(*arguments.servers)
+    with _interruptible():
+        addresses = stack.up(*arguments.servers)
     facts = {**addresses.known, "env_file": str(stack.state.env_file)}
     _print(arguments, facts, "\n".join(f"{name:9} {mask(value)}" for name, value in facts.items()))
     return 0
@@ -138,6 +140,19 @@ def _print(arguments: argparse.Namespace, facts: object, text: str) -> None:
 def mask(address: str) -> str:
     """Hide the password in *address*: for a person it is in `stack.env`; `--json` shows it."""
     return re.sub(r"(://[^:@/]+):[^@/]+@", r"\1:***@", address)
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """Let SIGTERM end `up` as Ctrl-C does, so that it ends the servers it has started."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -5,6 +5,8 @@ Distributed even though it is alone: only this mode has exactly-once sources, an
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from compose import probe
 from compose.errors import ServerUnreachable
 from compose.jars import Library
@@ -52,7 +54,9 @@ class Connect(Server):
 
     name = "connect"
 
-    def __init__(self, settings: StackSettings, state: State, progress: Progress, java: Java, library: Library) -> None:
+    def __init__(
+        self, settings: StackSettings, state: State, progress: Progress, java: Callable[[], Java], library: Library
+    ) -> None:
         super().__init__(settings, state, progress)
         self._java = java
         self._library = library
@@ -70,7 +74,7 @@ class Connect(Server):
         home.mkdir(exist_ok=True)
         config = self.state.directory / "connect.properties"
         config.write_text(render(configure(self.settings, bootstrap, str(self._library.plugins), port)), "utf-8")
-        command = self._java.command(
+        command = self._java().command(
             self._library.class_path,
             self.settings.connect_heap_mb,
             "org.apache.kafka.connect.cli.ConnectDistributed",

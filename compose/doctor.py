@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compose import memory, ports
+from compose import memory, ports, probe
 from compose.errors import StackError
 from compose.identity import choose_identity
 from compose.jars import Library, read_lock
@@ -131,7 +131,7 @@ def _server(row: ServerStatus) -> Finding:
             row.detail,
             f"look into {row.log}" if row.log else "start that server, or unset its REFOLD_* address",
         )
-    found = f"{row.version} at {row.address}, {row.detail}"
+    found = f"{row.version} at {probe.masked(row.address)}, {row.detail}"
     if row.server == "postgres" and "wal_level" in row.detail and row.detail != "wal_level=logical":
         return Finding(row.server, False, found, "ALTER SYSTEM SET wal_level = 'logical', then restart that server")
     if row.server == "connect" and not row.detail.endswith(pinned().debezium):

@@ -69,10 +69,11 @@ def _jar(group: str, artifact: str, version: str, *, entry: dict[str, Any]) -> J
 class Library:
     """The cached files of one lock."""
 
-    def __init__(self, cache: Path, jars: Sequence[Jar], maven_url: str) -> None:
+    def __init__(self, cache: Path, jars: Sequence[Jar], maven_url: str, pause_s: float = 0.25) -> None:
         self._root = cache / "jars"
         self._jars = tuple(jars)
         self._maven_url = maven_url.rstrip("/")
+        self._pause_s = pause_s
 
     def place(self, jar: Jar) -> Path:
         """Name the path of *jar*: a room is a directory, so that Debezium's is a plugin directory as it stands."""
@@ -116,7 +117,7 @@ class Library:
         reason = ""
         for attempt in range(ATTEMPTS):
             if attempt:
-                time.sleep(min(8.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
+                time.sleep(min(8.0, self._pause_s * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
             try:
                 _download(url, part, jar.size)
             except urllib.error.HTTPError as error:
@@ -158,6 +159,8 @@ def _download(url: str, part: Path, size: int) -> None:
     with urllib.request.urlopen(request, timeout=30) as answer, part.open("ab" if answer.status == 206 else "wb") as file:  # noqa: S310
         while chunk := answer.read(CHUNK):
             file.write(chunk)
+        if file.tell() < size:
+            raise ConnectionError(f"the connection ended after {file.tell()} of {size} bytes")
 
 
 @contextmanager

@@ -7,13 +7,11 @@ at once, nothing expires, and no topic is made by a typing error.
 from __future__ import annotations
 
 import base64
-import subprocess
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from compose import probe
-from compose.errors import StackError
 from compose.jars import Library
 from compose.ports import LOOPBACK
 from compose.process import Launch
@@ -71,7 +69,9 @@ class Kafka(Server):
 
     name = "kafka"
 
-    def __init__(self, settings: StackSettings, state: State, progress: Progress, java: Java, library: Library) -> None:
+    def __init__(
+        self, settings: StackSettings, state: State, progress: Progress, java: Callable[[], Java], library: Library
+    ) -> None:
         super().__init__(settings, state, progress)
         self._java = java
         self._library = library
@@ -91,7 +91,7 @@ class Kafka(Server):
         config.write_text(render(configure(self.settings, data, port, controller)), "utf-8")
         if not (data / "meta.properties").exists():
             self._format(config)
-        command = self._java.command(
+        command = self._java().command(
             self._library.class_path,
             self.settings.kafka_heap_mb,
             "kafka.Kafka",
@@ -110,12 +110,8 @@ class Kafka(Server):
         self.progress("kafka: formatting the log directory")
         identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         arguments = ("format", "--standalone", "--ignore-formatted", f"--cluster-id={identity}", "-c", str(config))
-        command = self._java.command(self._library.class_path, 256, "kafka.tools.StorageTool", *arguments)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=self.settings.start_timeout_s)
-        if done.returncode:
-            raise StackError(
-                f"Kafka's log directory could not be formatted: {(done.stderr or done.stdout).strip()}", server=self.name
-            )
+        command = self._java().command(self._library.class_path, 256, "kafka.tools.StorageTool", *arguments)
+        self.child.run(Launch(command, config.parent), self.settings.start_timeout_s)
 
 
 def write_logging(state: State) -> Path:

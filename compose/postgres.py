@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import signal
-import subprocess
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
 from compose import probe
-from compose.errors import PackageMissing, StackError, StackPrecondition
+from compose.errors import PackageMissing, StackPrecondition
 from compose.identity import Identity, can_reach, choose_identity, give
 from compose.ports import LOOPBACK
 from compose.process import Launch
@@ -161,17 +160,11 @@ class Postgres(Server):
             give(secret, identity.user)
         command = (*identity.prefix, str(programs / "initdb"), "-D", str(fresh), "-U", USER, "-A", "scram-sha-256")
         locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-        done = subprocess.run(
-            [*command, f"--pwfile={secret}", *locale, "--no-instructions"],
-            capture_output=True,
-            text=True,
-            cwd=fresh,
-            user=identity.user,
-            timeout=self.settings.start_timeout_s,
-        )
-        secret.unlink()
-        if done.returncode:
-            raise StackError(f"initdb failed in {fresh}: {done.stderr.strip() or done.stdout.strip()}", server=self.name)
+        tool = Launch((*command, f"--pwfile={secret}", *locale, "--no-instructions"), fresh, user=identity.user)
+        try:
+            self.child.run(tool, self.settings.start_timeout_s)
+        finally:
+            secret.unlink()
         with (fresh / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write("\ninclude_if_exists = 'refold.conf'\n")
         fresh.rename(data)

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 import psutil
 
 from compose.errors import StackError
 
 MARKER = "REFOLD_STACK_CHILD"
+PREPARING = ":preparing"
 LOG_LIMIT = 16 << 20
 # Started by this very process: kept so that the ended ones can be reaped, and so that none is collected while it runs.
 _offspring: dict[int, subprocess.Popen[bytes]] = {}
@@ -37,6 +40,17 @@ class Launch:
     user: str | None = None
 
 
+class Surroundings(TypedDict):
+    """What a child is started with beside its command."""
+
+    cwd: Path
+    env: dict[str, str]
+    start_new_session: bool
+    user: str | None
+    group: int | None
+    extra_groups: list[str] | None
+
+
 class Child:
     """One server's process: started, found again by later commands, ended."""
 
@@ -49,7 +63,7 @@ class Child:
     def process(self) -> psutil.Process | None:
         """Return the running process, or None; adopts one whose record was lost."""
         found = self._recorded()
-        if found is None and (strays := self._strays()):
+        if found is None and (strays := self._strays({self._mark})):
             found = strays[0]
             self._write(found)
         return found
@@ -59,20 +73,10 @@ class Child:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
-        environment = {**os.environ, **launch.environment, MARKER: self._mark}
         try:
             with self.log.open("ab") as log:
                 popen = subprocess.Popen(
-                    launch.command,
-                    cwd=launch.directory,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    user=launch.user,
-                    group=None if launch.user is None else _group(launch.user),
-                    extra_groups=None if launch.user is None else [],
+                    launch.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._surroundings(launch)
                 )
         except OSError as error:
             raise StackError(f"{self.name} cannot be started: {error}. Command: {launch.command[0]}", server=self.name) from error
@@ -80,6 +84,21 @@ class Child:
         process = psutil.Process(popen.pid)
         self._write(process)
         return process
+
+    def run(self, launch: Launch, timeout_s: float) -> None:
+        """Run a tool that prepares the server, to its end; raises StackError with what it printed when it fails."""
+        try:
+            done = subprocess.run(
+                launch.command, capture_output=True, text=True, timeout=timeout_s, **self._surroundings(launch, PREPARING)
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise StackError(f"{self.name} cannot be prepared: {error}.", server=self.name) from error
+        if done.returncode:
+            raise StackError(
+                f"{self.name} cannot be prepared: {launch.command[0]} ended with {done.returncode}: "
+                f"{done.stderr.strip() or done.stdout.strip()}",
+                server=self.name,
+            )
 
     def stop(self, polite: signal.Signals, grace_s: float) -> bool:
         """End the process and all that it started: *polite* first, SIGKILL after *grace_s* seconds. False = nothing ran."""
@@ -96,7 +115,7 @@ class Child:
 
     def sweep(self, data: Path | None = None) -> None:
         """Kill what an earlier run left behind, by marker or (PostgreSQL's backends) by working in *data*; forget the record."""
-        _kill(self._strays(data))
+        _kill(self._strays({self._mark, self._mark + PREPARING}, data))
         self._record.unlink(missing_ok=True)
 
     def tail(self, lines: int = 12) -> str:
@@ -107,6 +126,17 @@ class Child:
                 return "\n".join(log.read().decode("utf-8", "replace").splitlines()[-lines:])
         except FileNotFoundError:
             return ""
+
+    def _surroundings(self, launch: Launch, marked: str = "") -> Surroundings:
+        """Compose the arguments of Popen that tools and servers share; the marker is how a later run finds both."""
+        return {
+            "cwd": launch.directory,
+            "env": {**os.environ, **launch.environment, MARKER: self._mark + marked},
+            "start_new_session": True,
+            "user": launch.user,
+            "group": None if launch.user is None else pwd.getpwnam(launch.user).pw_gid,
+            "extra_groups": None if launch.user is None else [],
+        }
 
     def _recorded(self) -> psutil.Process | None:
         try:
@@ -123,12 +153,12 @@ class Child:
         fresh.write_text(json.dumps({"pid": process.pid, "started": process.create_time()}), "utf-8")
         fresh.replace(self._record)
 
-    def _strays(self, data: Path | None = None) -> list[psutil.Process]:
-        """Find processes that carry the marker, the eldest first."""
+    def _strays(self, marks: set[str], data: Path | None = None) -> list[psutil.Process]:
+        """Find processes that carry one of *marks*, or work in *data*; the eldest first."""
         found: list[psutil.Process] = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                marked = process.environ().get(MARKER) == self._mark
+                marked = process.environ().get(MARKER) in marks
                 if _runs(process) and (marked or (data is not None and process.cwd() == str(data))):
                     found.append(process)
         return sorted(found, key=lambda process: process.create_time())
@@ -158,9 +188,3 @@ def _kill(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(processes, timeout=10)
     for pid in [pid for pid, popen in _offspring.items() if popen.poll() is not None]:
         del _offspring[pid]
-
-
-def _group(user: str) -> int:
-    import pwd
-
-    return pwd.getpwnam(user).pw_gid

@@ -7,7 +7,6 @@ started or stopped.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -80,7 +79,7 @@ class Stack:
         if name == "postgres":
             return Postgres(self.settings, self.state, self.progress)
         kind = Kafka if name == "kafka" else Connect
-        return kind(self.settings, self.state, self.progress, self.java, self.library)
+        return kind(self.settings, self.state, self.progress, lambda: self.java, self.library)
 
     def given(self) -> dict[ServerName, str]:
         """Return the addresses that the user gave, without those that are our own (someone may have sourced `stack.env`)."""
@@ -131,7 +130,7 @@ class Stack:
                 ended |= zip(("postgres", "kafka"), pool.map(self._end, ("postgres", "kafka")), strict=True)
             if wipe:
                 self.server("postgres").wipe()
-                shutil.rmtree(self.state.directory)
+                self.state.wipe()
         return tuple(name for name in SERVERS if ended[name])
 
     @contextmanager

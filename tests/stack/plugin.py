@@ -112,7 +112,7 @@ def topic_prefix() -> str:
 
 @pytest.fixture
 async def proxy() -> AsyncIterator[Callable[[str, int], Awaitable[Proxy]]]:
-    """Start fault proxies, one for each `await proxy(host, port)`, and end them with the test."""
+    """Start a fault proxy at every call with the host and port of a server; all end with the test."""
     started: list[Proxy] = []
 
     async def start(host: str, port: int) -> Proxy:
