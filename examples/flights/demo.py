@@ -37,9 +37,8 @@ async def play_all(window: tuple[date, date], speed: float, show: Show, children
     async with Stage.open(first, last) as stage:
         story = Story(stage, show, children, speed)
         try:
-            story.start_programs()
             await story.import_archive(first)
-            await story.catch_up()
+            await story.build_first()
             await story.audit("after the import", release=1)
             await story.open_web()
             story.go_live()

@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
-from itertools import groupby
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from eventstore.postgres.store import PostgresEventStore
@@ -20,6 +20,9 @@ from eventstore.store import EventStore
 from eventstore.stream import Token
 from examples.flights.data import LAST_DAY, flights, zones
 from examples.flights.history import Happening, history, midnight
+
+AT_ONCE = 8
+"""Appends in flight, at most; fewer than the pool has connections."""
 
 
 class Played(NamedTuple):
@@ -65,15 +68,32 @@ class Clock:
 
 
 async def play(store: EventStore, happenings: Iterable[Happening], clock: Clock) -> AsyncGenerator[Played]:
-    """Append *happenings* (by event time) as *clock* reaches each, and give it when it is recorded."""
+    """Append *happenings* (by event time) as *clock* reaches each, and give it when it is recorded.
+
+    What happens at the same instant happens to different flights, so a few of them are appended at once.
+    """
     versions: dict[str, int] = {}
+
+    async def record(happening: Happening) -> Played:
+        stream, new = happening
+        token = await store.append(stream, [new], expected=versions.get(stream, 0))
+        versions[stream] = token.version
+        assert new.occurred_at is not None
+        return Played(new.occurred_at, new.event, token)
+
     for instant, simultaneous in groupby(happenings, key=lambda each: each[1].occurred_at):
         assert instant is not None
         async with clock.reached(instant):
-            for stream, new in simultaneous:
-                token = await store.append(stream, [new], expected=versions.get(stream, 0))
-                versions[stream] = token.version
-                yield Played(instant, new.event, token)
+            for some in batched(simultaneous, AT_ONCE):
+                for played in await asyncio.gather(*map(record, some)):
+                    yield played
+
+
+def batched(happenings: Iterable[Happening], size: int) -> Iterator[list[Happening]]:
+    """Give *happenings* in lists of up to *size*."""
+    rest = iter(happenings)
+    while some := list(islice(rest, size)):
+        yield some
 
 
 def day_of(day: date) -> Iterable[Happening]:

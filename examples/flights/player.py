@@ -15,7 +15,7 @@ from examples.flights.events import FlightArrived, FlightCancelled, FlightDepart
 from examples.flights.history import midnight
 from examples.flights.live import Clock, Played, day_of, play
 
-READ_BACK_EVERY = 20
+READ_BACK_EVERY = 50
 STATUS: dict[type, str] = {
     FlightScheduled: "scheduled",
     FlightDeparted: "departed",

@@ -23,6 +23,7 @@ from eventstore.codec import decode, encode
 STEPS = {"scheduled": 0, "departed": 1, "cancelled": 2, "arrived": 2, "diverted": 2}
 NEVER_FEWER = ("scheduled", "arrived", "cancelled", "diverted", "delay_minutes")
 KEPT = 20
+PAUSE_S = 0.03
 
 
 @dataclass
@@ -100,7 +101,7 @@ async def watch(client: httpx.AsyncClient, day: str, stopping: asyncio.Event, se
                 check(decode(answer.content))
             else:
                 seen.blame(f"{address}: {answer.status_code} {answer.text[:200]}")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(PAUSE_S)
 
 
 async def _main(address: str, day: str) -> int:

@@ -6,9 +6,10 @@ It also knows when the read models hold everything that is recorded: by waiting 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -16,6 +17,7 @@ from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from eventstore.errors import PreconditionFailed
 from eventstore.log.admin import Admin
 from eventstore.log.partitioner import partition_of
 from eventstore.postgres import open_engine
@@ -74,6 +76,21 @@ class Stage:
         finally:
             await engine.dispose()
 
+    @property
+    def projections(self) -> list[Projection]:
+        """The projections whose read models are looked at."""
+        return list(app)
+
+    async def wait_live(self, check: Callable[[], None], *, timeout_s: float = 60) -> None:
+        """Wait until every projection has a live generation; *check* raises when that will never be."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                check()
+                with contextlib.suppress(PreconditionFailed):
+                    async with self.read_models.session():
+                        return
+                await asyncio.sleep(0.1)
+
     async def newest_tokens(self) -> list[Token]:
         """Give the newest event's token of every partition of the events topic."""
         partitions = KafkaSettings().partitions
@@ -85,11 +102,11 @@ class Stage:
                 return list(tokens.values())
             back *= 8
 
-    async def wait_current(self, projections: Iterable[Projection] = app, *, timeout_s: float = 300) -> float:
-        """Wait until *projections* hold every event recorded so far; give the seconds that took."""
+    async def wait_current(self, *, timeout_s: float = 300) -> float:
+        """Wait until all read models hold every event recorded so far; give the seconds that took."""
         begun = time.monotonic()
         for token in await self.newest_tokens():
-            for projection in projections:
+            for projection in self.projections:
                 await self.read_models.wait_for(token, projection, timeout_s=timeout_s)
         return time.monotonic() - begun
 

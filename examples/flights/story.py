@@ -34,15 +34,11 @@ class Story:
         self._web = httpx.AsyncClient(timeout=10)
         self._player = Player(stage.store, stage.played_day, speed, self._web)
 
-    def start_programs(self) -> None:
-        """Start the relay, and the workers of both releases: each feeds only what its own code built."""
-        self.children.start("relay", "eventstore", "relay")
-        self.children.start("worker-release1", "projections", "run", *RELEASE1)
-
     async def import_archive(self, first: date) -> None:
-        """Import all days but the last."""
+        """Import all days but the last, while the relay publishes them."""
+        self.children.start("relay", "eventstore", "relay")
         last = self.day - timedelta(days=1)
-        with self.show.step(f"Import the flights from {first} to {last}, while relay and workers follow") as step:
+        with self.show.step(f"Import the flights from {first} to {last}; the relay follows") as step:
             begun = time.monotonic()
             expected = 3 * int((self.stage.facts["day"].dt.date < self.day).sum())
 
@@ -53,12 +49,17 @@ class Story:
             seconds = time.monotonic() - begun
             step.note(f"{done.recorded:,} events, {done.recorded / seconds:,.0f}/s")
 
-    async def catch_up(self) -> None:
-        """Wait until all read models hold everything."""
-        with self.show.step("All read models catch up") as step:
-            self.children.check()
-            seconds = await self.stage.wait_current()
-            step.note(f"behind the import by {seconds:.1f} s")
+    async def build_first(self) -> None:
+        """Start the worker of release 1, which makes the first generation of each projection and feeds it all there is."""
+        with self.show.step("A worker builds the read models of release 1") as step:
+            begun = time.monotonic()
+            self.children.start("worker-release1", "projections", "run", *RELEASE1)
+            await self.stage.wait_live(self.children.check)
+            await self.stage.wait_current()
+            projections = len(self.stage.projections)
+            events = await self.stage.store.count()
+            rate = projections * events / (time.monotonic() - begun)
+            step.note(f"{projections} projections of {events:,} events, {rate:,.0f}/s")
 
     async def audit(self, when: str, release: int) -> None:
         """Hold every row against the oracle; the played day stands still meanwhile."""
