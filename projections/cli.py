@@ -15,6 +15,7 @@ from eventstore.console import Output, add_json, make_parser, run, tune_collecto
 from eventstore.errors import UsageError
 from eventstore.log.consumer import find_bounds
 from eventstore.postgres.engine import checkout, open_engine
+from eventstore.postgres.migrate import require_current
 from eventstore.settings import KafkaSettings, PostgresSettings
 from projections.catalogue import list_generations
 from projections.checkpoint import read_seen
@@ -56,10 +57,12 @@ def require_app(given: str | None, settings: ProjectionSettings) -> Projections:
 
 @asynccontextmanager
 async def opened_engine(application: str, connections: int = 5) -> AsyncGenerator[AsyncEngine]:
-    """Open the engine that a console program uses, and close it."""
+    """Open the engine that a console program uses, and close it. Raises MigrationMissing for an older database."""
     settings = PostgresSettings()
     engine = open_engine(settings.model_copy(update={"pool_size": max(settings.pool_size, connections)}), application=application)
     try:
+        async with checkout(engine) as connection:
+            await require_current(connection)
         yield engine
     finally:
         await engine.dispose()

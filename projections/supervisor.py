@@ -15,18 +15,17 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from eventstore.errors import RefoldError
 from eventstore.log.consumer import find_partitions
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
 from projections.catalogue import create_generation, find_live, list_generations, lock_pointer, move, note, set_pointer
 from projections.fingerprint import fingerprint
 from projections.generation import FED, Generation, State
-from projections.projection import Projection
+from projections.projection import EVENTS, Projection
 from projections.readmodels.postgres import create_indexes, create_tables
 from projections.registry import Projections
 from projections.settings import ProjectionSettings
-from projections.worker import Supervised, Worker, name_topics
+from projections.worker import Supervised, Transient, Worker, name_topics
 
 log = logging.getLogger(__name__)
 Say = Callable[..., None]
@@ -59,10 +58,17 @@ class Supervisor:
         return [each.worker for each in self._running.values()]
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Feed this release's generations until *stopping* is set, then leave all groups."""
+        """Feed this release's generations until *stopping* is set, then leave all groups.
+
+        Raises Unreachable only for the first look; a server that goes away later is waited for.
+        """
         try:
+            await self.look()
             while not stopping.is_set():
-                await self.look()
+                try:
+                    await self.look()
+                except Transient as error:
+                    self._tell(("away", str(error)), f"the catalogue can't be read, feeding goes on: {error}")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), self._settings.look_s)
         finally:
@@ -71,6 +77,7 @@ class Supervisor:
 
     async def look(self) -> None:
         """Look at the catalogue once: start what is ours, stop what no longer is."""
+        self._name_unhandled()
         wanted: dict[int, tuple[Projection, Generation]] = {}
         for projection in self.app:
             for generation in await self._find_own(projection):
@@ -84,7 +91,16 @@ class Supervisor:
                 worker = Worker(projection, generation, self._engine, self._kafka, self._settings)
                 self._running[id_] = Supervised(worker, self._report)
 
-    def _report(self, worker: Worker, error: RefoldError) -> None:
+    def _name_unhandled(self) -> None:
+        handled = {each for projection in self.app for each in projection.wanted(EVENTS)}
+        for name in [each for each in EVENTS.passed if each not in handled]:
+            self._tell(
+                ("unhandled", name),
+                f"event type {name!r} reaches no handler of this release. Its events stay in the log and are passed over: "
+                "add a handler, or deploy the release that has one, and replay.",
+            )
+
+    def _report(self, worker: Worker, error: Exception) -> None:
         self._tell(("error", worker.generation.id, str(error)), f"{worker.generation}: {type(error).__name__}: {error}")
 
     def _tell(self, once: Any, text: str) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from eventstore.errors import Fenced, RefoldError
+from eventstore.errors import Fenced, Unreachable
 from eventstore.log.consumer import GroupReader, LogError, Partition
 from eventstore.postgres.engine import ConnectionLost, checkout
 from eventstore.settings import KafkaSettings
@@ -27,6 +27,10 @@ from projections.settings import ProjectionSettings
 
 log = logging.getLogger(__name__)
 REPORT_S = 1.0
+RETRY_S = 5.0
+"""Seconds until a worker that could not mend its error is run again; whatever was wrong may have been put right by then."""
+Transient = (*ConnectionLost, LogError, OSError, Unreachable)
+"""What passes by itself: a server that restarts, a network that is cut."""
 
 
 def name_topics(projection: Projection, settings: KafkaSettings) -> dict[str, str]:
@@ -70,11 +74,16 @@ class Worker:
             started = time.monotonic()
             try:
                 await self._serve()
-            except (*ConnectionLost, LogError, OSError) as error:
+            except Transient as error:
                 pause = 0.1 if time.monotonic() - started > 30 else min(pause * 2, 5.0)
                 log.warning("%s: %s; trying again in %.1f s", self.generation, error, pause)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), pause)
+                await self.rest(pause)
+
+    async def rest(self, seconds: float) -> bool:
+        """Wait *seconds*, or until stopped; True = go on."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        return not self._stopping.is_set()
 
     async def _serve(self) -> None:
         topics = name_topics(self.projection, self._kafka)
@@ -117,22 +126,24 @@ class Worker:
 
 
 class Supervised:
-    """A worker and the task that runs it."""
+    """A worker and the task that runs it, again after every error: it ends only when it is stopped."""
 
-    def __init__(self, worker: Worker, on_error: Callable[[Worker, RefoldError], None]) -> None:
+    def __init__(self, worker: Worker, on_error: Callable[[Worker, Exception], None]) -> None:
         self.worker = worker
         self._on_error = on_error
         self.task = asyncio.create_task(self._run(), name=str(worker.generation))
 
     async def _run(self) -> None:
-        try:
-            await self.worker.run()
-        except RefoldError as error:
-            self._on_error(self.worker, error)
+        going = True
+        while going:
+            try:
+                await self.worker.run()
+                going = False
+            except Exception as error:
+                self._on_error(self.worker, error)
+                going = await self.worker.rest(RETRY_S)
 
     async def stop(self) -> None:
         """Stop the worker and wait until it left."""
         self.worker.stop()
         await asyncio.wait([self.task])
-        if not self.task.cancelled() and (error := self.task.exception()):
-            raise error

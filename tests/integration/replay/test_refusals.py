@@ -1,0 +1,168 @@
+"""What a replay refuses, with which exit code, and that nothing changed."""
+
+import asyncio
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import TopicPartition
+
+from projections.catalogue import describe_actor
+from replay.operator import operating
+from tests.bank.oracle import expect
+from tests.bank.release1 import app
+
+
+async def test_unknown_projection(runs, log):
+    """An unknown projection is a usage error that names the nearest one."""
+    done = await runs.replay("--projection", "bnak", "--from-beginning")
+    assert (done.code, done.error["error"]) == (2, "UsageError")
+    assert "Did you mean 'bank'?" in done.error["message"]
+
+
+@pytest.mark.parametrize("argv", [("--projection", "bank"), ("--from-beginning",)])
+async def test_says_from_where(runs, log, argv):
+    """A replay must be told which projection and that it begins at zero."""
+    assert (await runs.replay(*argv)).code == 2
+
+
+async def test_missing_topic(runs):
+    """A topic that does not exist is refused by name, and no generation is made."""
+    done = await runs.rebuild()
+    assert (done.code, done.error["error"]) == (3, "PreconditionFailed")
+    assert runs.kafka.events_topic in done.error["message"]
+    assert await runs.states() == {}
+
+
+async def test_truncated_history(runs, log, ledger):
+    """A log that does not start at zero is refused with the partition and its first offset."""
+    await log.write(ledger.some(100))
+    partition = log.partition("account-1")
+    await _truncate(runs.kafka, partition, 3)
+    done = await runs.rebuild()
+    assert (done.code, done.error["error"]) == (3, "HistoryIncomplete")
+    assert done.error["cut"] == [f"{runs.kafka.events_topic}[{partition}]"]
+    assert "starts at 3" in done.error["message"]
+    assert await runs.states() == {}
+
+
+async def test_unreachable_kafka(runs, monkeypatch):
+    """A broker that does not answer is exit code 6 with its address."""
+    monkeypatch.setenv("REFOLD_KAFKA_BOOTSTRAP", "127.0.0.1:9")
+    done = await runs.rebuild()
+    assert (done.code, done.error["error"]) == (6, "Unreachable")
+    assert "127.0.0.1:9" in done.error["message"]
+
+
+async def test_unreachable_postgres(runs, monkeypatch):
+    """A database server that does not answer is exit code 6 with its address and without its password."""
+    monkeypatch.setenv("REFOLD_POSTGRES_DSN", "postgresql://someone:secret@127.0.0.1:9/none")
+    for done in (await runs.rebuild(), await runs.projections("list", "--json"), await runs.replay("gc")):
+        assert (done.code, done.error["error"]) == (6, "Unreachable")
+        assert "127.0.0.1:9" in done.error["message"]
+        assert "secret" not in done.err
+
+
+async def test_missing_migration(runs, log, databases, postgres_dsn, monkeypatch):
+    """A database without the schema is exit code 3 with the command that makes it, for every program."""
+    name = postgres_dsn.rpartition("/")[2] + "_bare"
+    monkeypatch.setenv("REFOLD_POSTGRES_DSN", databases.create(name))
+    try:
+        for done in (
+            await runs.rebuild(),
+            await runs.replay("gc"),
+            await runs.replay("status"),
+            await runs.projections("list", "--json"),
+            await runs.projections("parked", "--json"),
+            await runs.projections("plan", "--json", "--app", "tests.bank.release1:app"),
+        ):
+            assert (done.code, done.error["error"]) == (3, "MigrationMissing")
+            assert "eventstore migrate" in done.error["message"]
+    finally:
+        databases.drop(name)
+
+
+async def test_second_operator(runs, log, ledger):
+    """A second operator gets exit code 5 with the first one's name, and changes nothing."""
+    await log.write(ledger.some(50))
+    await runs.serve(app)
+    async with operating(runs.engine, "bank"):
+        for done in (await runs.rebuild(), await runs.replay("rollback", "--projection", "bank")):
+            assert (done.code, done.error["error"]) == (5, "HeldElsewhere")
+            assert describe_actor()[:30] in done.error["message"]
+    assert await runs.states() == {1: "live"}
+
+
+async def test_two_replays(runs, log, ledger):
+    """Of two replays started at once one is held off and the other one ends well."""
+    await log.write(ledger.some(100))
+    child = runs.child("replay", "--projection", "bank", "--from-beginning", "--json", REFOLD_PAUSE_AT="")
+    outcomes = [await runs.rebuild()]
+    await asyncio.to_thread(child.communicate)
+    codes = sorted([outcomes[0].code, child.returncode])
+    assert codes in ([0, 5], [0, 0]), "0, 0 when one ended before the other began"
+    assert await runs.rows() == expect(ledger.events)
+
+
+async def test_changed_by_hand(runs, log, ledger):
+    """Rows of the live generation that were changed by hand are found, shown, and block the swap until they are accepted."""
+    await log.write(ledger.some(100))
+    await runs.serve(app)
+    await runs.query("UPDATE rm_bank_g1.balance SET cents = cents + 1 WHERE account = 'account-1'")
+    await runs.query("DELETE FROM rm_bank_g1.trail WHERE stream = 'account-2'")
+    done = await runs.rebuild()
+    assert (done.code, done.error["error"]) == (3, "VerificationFailed")
+    tables = {each["table"]: each for each in done.error["tables"]}
+    assert (tables["balance"]["changed"], tables["trail"]["only_new"], tables["kind_total"]["equal"]) == (1, 1, True)
+    [sample] = tables["balance"]["samples"]
+    assert sample["live"]["cents"] == sample["new"]["cents"] + 1
+    assert (await runs.live()).number == 1
+    done = await runs.rebuild("--accept-differences")
+    assert done.code == 0, done.err
+    assert await runs.rows() == expect(ledger.events)
+
+
+async def test_dry_run(runs, log, ledger):
+    """A dry run prints the plan and changes nothing."""
+    await log.write(ledger.some(50))
+    done = await runs.rebuild("--dry-run")
+    assert done.code == 0
+    assert (done.facts["step"], done.facts["partitions"], done.facts["live"]) == ("create", 4, None)
+    assert done.facts["records"] >= 50
+    assert await runs.states() == {}
+
+
+async def test_no_swap(runs, log, ledger):
+    """--no-swap stops at the verified build; the same command without it goes on from there."""
+    await log.write(ledger.some(100))
+    await runs.serve(app)
+    done = await runs.rebuild("--no-swap", release=2)
+    assert (done.code, done.facts["state"]) == (0, "verified")
+    assert await runs.states() == {2: "verified", 1: "live"}
+    async with runs.worker(app):
+        await log.write(ledger.some(30))
+        await runs.current()
+        done = await runs.rebuild(release=2)
+    assert (done.code, done.facts["generation"]) == (0, 2), done.err
+    assert await runs.rows() == expect(ledger.events, abs)
+
+
+async def test_other_code_abandons(runs, log, ledger):
+    """A build of other code is abandoned, never filled up by this code, and gc drops it."""
+    await log.write(ledger.some(100))
+    assert (await runs.rebuild("--no-swap", release=1)).code == 0
+    done = await runs.rebuild(release=2)
+    assert (done.code, done.facts["generation"]) == (0, 2), done.err
+    assert await runs.states() == {2: "live", 1: "failed"}
+    done = await runs.replay("gc")
+    assert done.facts == [{"projection": "bank", "generation": 1, "was": "failed"}]
+    assert await runs.query("SELECT 1 FROM pg_namespace WHERE nspname = 'rm_bank_g1'") == []
+
+
+async def _truncate(settings, partition, before):
+    client = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+    await client.start()
+    try:
+        where = TopicPartition(settings.events_topic, partition)
+        await client.delete_records({where: RecordsToDelete(before_offset=before)})
+    finally:
+        await client.close()

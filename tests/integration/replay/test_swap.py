@@ -1,0 +1,173 @@
+"""Swaps, rollbacks and the end of old generations, while events come in and readers read."""
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+
+from projections.serving import ReadModels
+from replay.cutover import swap, wait_for_workers
+from tests.bank import release1, release2
+from tests.bank.oracle import expect
+from tests.stack.waiting import eventually
+
+
+async def test_swaps_under_load(runs, log, ledger):
+    """Events that come in during build, verification and swap are neither lost nor applied twice."""
+    await log.write(ledger.some(200))
+    stopping = asyncio.Event()
+
+    async def produce():
+        while not stopping.is_set():
+            await log.write(ledger.some(10))
+
+    async with runs.worker(release1.app), runs.worker(release2.app):
+        await runs.current()
+        producing = asyncio.create_task(produce())
+        done = await runs.rebuild(release=2)
+        stopping.set()
+        await producing
+        assert done.code == 0, done.err
+        await runs.current()
+        assert await runs.rows() == expect(ledger.events, abs)
+
+
+async def test_rollback_is_current(runs, log, ledger):
+    """The retired generation is fed on, so a rollback shows what came in after the swap; a second one goes forward again."""
+    await log.write(ledger.some(100))
+    async with runs.worker(release1.app), runs.worker(release2.app):
+        await runs.current()
+        assert (await runs.rebuild(release=2)).code == 0
+        await log.write(ledger.some(50))
+        await runs.current()
+        back = await runs.replay("rollback", "--projection", "bank")
+        assert (back.code, back.facts["generation"], back.facts["from"]) == (0, 1, 2), back.err
+        await runs.current()
+        assert await runs.rows() == expect(ledger.events)
+        again = await runs.replay("rollback", "--projection", "bank", release=2)
+        assert (again.code, again.facts["generation"]) == (0, 2), again.err
+        await runs.current()
+        assert await runs.rows() == expect(ledger.events, abs)
+    status = await runs.replay("status")
+    assert [row["action"] for row in status.facts["audit"]] == ["rollback", "rollback", "swap", "first"]
+
+
+async def test_rollback_waits_for_nobody(runs, log, ledger, monkeypatch):
+    """A rollback to a generation that nobody feeds is refused once the time for it is over, and the live one stays."""
+    monkeypatch.setenv("REFOLD_REPLAY_SWAP_S", "0.3")
+    await log.write(ledger.some(50))
+    await runs.serve(release1.app)
+    assert (await runs.rebuild(release=2)).code == 0
+    await log.write(ledger.some(50))
+    async with runs.worker(release2.app):
+        await runs.current()
+    done = await runs.replay("rollback", "--projection", "bank")
+    assert (done.code, done.error["error"]) == (3, "PreconditionFailed")
+    assert await runs.states() == {2: "live", 1: "retired"}
+
+
+async def test_nothing_to_roll_back(runs, log, ledger):
+    """A first generation has nothing to go back to."""
+    await log.write(ledger.some(20))
+    assert (await runs.replay("rollback", "--projection", "bank")).code == 3
+    await runs.serve(release1.app)
+    done = await runs.replay("rollback", "--projection", "bank")
+    assert done.code == 3
+    assert "is the first" in done.error["message"]
+    assert (await runs.replay("swap", "--projection", "bank", "--to", "9")).code == 2
+
+
+async def test_readers_see_one_generation(runs, log, ledger):
+    """Over dozens of swaps no request sees rows of two generations, an error, or its own worker's generations out of order."""
+    await log.write(ledger.some(100))
+    await runs.serve(release1.app)
+    assert (await runs.rebuild("--accept-differences", release=1)).code == 0
+    first, second = reversed(await runs.generations())
+    for number, each in ((1, first), (2, second)):
+        await runs.query(f"UPDATE {each.schema_name}.balance SET moves = {number}")
+        await runs.query(f"UPDATE {each.schema_name}.kind_total SET moves = {number}")
+    seen, stopping = [], asyncio.Event()
+    models = ReadModels(runs.engine, release1.app, kafka=runs.kafka)
+    balance, kinds = release1.bank.balance.table, release1.bank.kinds.table
+
+    async def read():
+        while not stopping.is_set():
+            async with models.session() as session:
+                left = set((await session.scalars(sa.select(balance.c.moves))).all())
+                right = set((await session.scalars(sa.select(kinds.c.moves))).all())
+                seen.append((session.info["generations"]["bank"].number, left | right))
+
+    readers = [asyncio.create_task(read()) for _ in range(4)]
+    for _ in range(40):
+        target = next(each for each in await runs.generations() if each.state == "retired")
+        await swap(runs.engine, target, wait_for_workers(runs.engine, target), action="swap", grace_s=900, limit_s=5, detail={})
+    stopping.set()
+    await asyncio.gather(*readers)
+    assert [each for each in seen if each[1] != {each[0]}] == []
+    assert {number for number, _ in seen} == {1, 2}, "both were read"
+
+
+async def test_views_follow(runs, log, ledger):
+    """The views for people follow the swap and the rollback."""
+    await log.write(ledger.some(50))
+    await runs.serve(release1.app)
+    assert (await runs.rebuild(release=2)).code == 0
+    turnover = "SELECT sum(cents) AS cents FROM bank.balance"
+    assert await runs.query(turnover) == [{"cents": sum(e["cents"] for e in expect(ledger.events, abs)["balance"].values())}]
+    assert (await runs.replay("rollback", "--projection", "bank")).code == 0
+    assert await runs.query(turnover) == [{"cents": sum(e["cents"] for e in expect(ledger.events)["balance"].values())}]
+
+
+async def test_collects_beside_workers(runs, log, ledger):
+    """gc keeps what is in its grace time, drops it when forced, and the workers that fed it go on with the rest."""
+    await log.write(ledger.some(50))
+    async with runs.worker(release1.app):
+        await runs.current()
+        assert (await runs.rebuild()).code == 0
+        assert (await runs.replay("gc")).facts == []
+        forced = await runs.replay("gc", "--force")
+        assert [each["generation"] for each in forced.facts] == [1]
+        await log.write(ledger.some(50))
+        await runs.current()
+        assert await runs.rows() == expect(ledger.events)
+    assert await runs.states() == {2: "live", 1: "dropped"}
+
+
+async def test_grace_ends(runs, log, ledger):
+    """A generation past its grace time is no longer fed, and gc drops it."""
+    await log.write(ledger.some(50))
+    async with runs.worker(release1.app) as supervisor:
+        await runs.current()
+        assert (await runs.rebuild("--grace", "0")).code == 0
+
+        async def only_new():
+            return [each.generation.number for each in supervisor.workers] == [2]
+
+        await eventually(only_new, "the worker leaves the retired generation")
+    assert [each["generation"] for each in (await runs.replay("gc")).facts] == [1]
+
+
+async def test_collect_resumes(runs, log, ledger):
+    """A gc that was killed is done by the next one."""
+    await log.write(ledger.some(50))
+    await runs.serve(release1.app)
+    assert (await runs.rebuild("--grace", "0")).code == 0
+    child = runs.child("replay", "gc", REFOLD_FAIL_AT="gc.before_drop")
+    await asyncio.to_thread(child.communicate)
+    assert child.returncode == 86
+    assert [each["generation"] for each in (await runs.replay("gc")).facts] == [1]
+
+
+async def test_swap_needs_vector(runs, log, ledger):
+    """A swap whose target has not reached the live offsets in time changes nothing."""
+    await log.write(ledger.some(50))
+    await runs.serve(release1.app)
+    assert (await runs.rebuild(release=2)).code == 0
+    retired = (await runs.generations())[1]
+
+    async def never(vector):
+        await asyncio.Event().wait()
+
+    with pytest.raises(Exception, match="did not reach"):
+        await swap(runs.engine, retired, never, action="swap", grace_s=1, limit_s=0.1, detail={})
+    assert await runs.states() == {2: "live", 1: "retired"}
