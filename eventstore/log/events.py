@@ -18,18 +18,18 @@ from eventstore.settings import KafkaSettings
 from eventstore.source import Message, Reader, Record
 from eventstore.stream import Position
 
-
 _TUPLE: Any = tuple
 
 
 class EventSource:
-    """The topic that the relay writes."""
+    """The topic that the relay writes. *passed* counts, by type, the events that a reader of this source passed over."""
 
     name = "events"
     messages = ()
 
     def __init__(self, events: Events = registry) -> None:
         self._events = events
+        self.passed: dict[str, int] = {}
 
     def topic(self, settings: KafkaSettings) -> str:
         """Give the events topic of *settings*."""
@@ -43,6 +43,7 @@ class EventSource:
         """
         kinds = {name: self._events.named(name) for name in wanted}
         find = {name: (kind.version, kind.read) for name, kind in kinds.items()}.get
+        passed = self.passed
         make = _TUPLE.__new__  # the class's own constructor costs three times as much
 
         def read(record: Record) -> Message | None:
@@ -54,6 +55,7 @@ class EventSource:
                 name = document["type"]
                 known = find(name)
                 if known is None:
+                    passed[name] = passed.get(name, 0) + 1
                     return None
                 version, data, stream = document["schemaversion"], document["data"], document["subject"]
             except (JSONDecodeError, KeyError, TypeError, ValueError) as error:
