@@ -1,11 +1,10 @@
-"""What Alembic runs around the revisions: one transaction, one operator at a time, our own version table."""
+"""What Alembic runs around the revisions: one transaction, our own version table in our own schema."""
 
 from alembic import context
 
 from eventstore.postgres.migrate import SCHEMA, VERSION_TABLE
 
 MAKE_SCHEMA = f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"
-ONE_AT_A_TIME = f"SELECT pg_advisory_xact_lock(hashtext('{SCHEMA}.{VERSION_TABLE}'))"
 options = {"version_table": VERSION_TABLE, "version_table_schema": SCHEMA}
 
 if context.is_offline_mode():
@@ -15,7 +14,6 @@ if context.is_offline_mode():
         context.run_migrations()
 else:
     connection = context.config.attributes["connection"]
-    connection.exec_driver_sql(ONE_AT_A_TIME)
     connection.exec_driver_sql(MAKE_SCHEMA)
     context.configure(connection=connection, **options)
     with context.begin_transaction():

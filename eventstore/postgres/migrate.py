@@ -23,6 +23,7 @@ from eventstore.errors import MigrationMissing, PreconditionFailed
 
 SCHEMA: Final = "eventstore"
 VERSION_TABLE: Final = "eventstore_revision"
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('eventstore.eventstore_revision'))"
 _READ_REVISION: Final = "SELECT max(version_num) FROM eventstore.eventstore_revision"
 
 
@@ -110,7 +111,11 @@ def _config(connection: Connection | None, output: io.StringIO | None = None) ->
 
 
 def _run(step: Any, connection: Connection, revision: str) -> None:
-    """Run Alembic so that one already running around us (a user's own revision) finds its `op` and `context` again."""
+    """Run Alembic, one operator at a time; one that runs around us (a user's own revision) finds its `op` and `context` again.
+
+    The lock is taken before Alembic is touched, since it keeps what it works on in module globals.
+    """
+    connection.exec_driver_sql(_ONE_AT_A_TIME)
     outer = [proxy for proxy in (vars(alembic.context).get("_proxy"), vars(alembic.op).get("_proxy")) if proxy is not None]
     try:
         step(_config(connection), revision)

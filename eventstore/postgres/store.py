@@ -91,9 +91,11 @@ class PostgresEventStore:
             except psycopg.Error as error:
                 if not is_repeatable(error) or attempt == self._settings.append_attempts:
                     raise self._refusal(error, arguments) from error
-            except Unreachable:
-                if not sent or attempt == self._settings.append_attempts:
+            except Unreachable as error:
+                if not sent:
                     raise
+                if attempt == self._settings.append_attempts:
+                    raise _unknown(error) from error
             await asyncio.sleep(backoff_s(attempt))
         raise AssertionError("the last attempt returns or raises")
 
@@ -113,9 +115,7 @@ class PostgresEventStore:
 
     def _refusal(self, error: psycopg.Error, arguments: tuple[str, int, str, str]) -> Exception:
         if is_lost(error):
-            answer = unreachable(self._settings, error)
-            answer.args = (f"{answer} The outcome is unknown: append the same NewEvents again, they are recorded once.",)
-            return answer
+            return _unknown(unreachable(self._settings, error))
         return translate(error, arguments[0], arguments[1]) or error
 
     async def read_stream(
@@ -179,6 +179,12 @@ class PostgresEventStore:
 async def _record(connection: psycopg.AsyncConnection[Any], arguments: tuple[str, int, str, str]) -> Token:
     cursor = await connection.execute(load(_HERE, "append"), arguments)
     return _token(arguments[0], await cursor.fetchone())
+
+
+def _unknown(error: Unreachable) -> Unreachable:
+    return Unreachable(
+        f"{error} The outcome of the append is unknown: append the same NewEvents again, they are recorded once.", **error.facts
+    )
 
 
 def _token(stream: str, row: Any) -> Token:
