@@ -111,14 +111,35 @@ def expected(known: Frame, current: Mapping[str, Frame], *, release: int) -> dic
 
 
 def differences(table: str, frame: Frame, rows: Iterable[tuple[Any, ...]]) -> list[str]:
-    """Compare *rows* (columns as in *frame*, any order) with *frame*; each difference is one sentence, none = equal."""
+    """Compare *rows* (in the order of `columns`, sorted anyhow) with *frame*; each difference is one sentence, none = equal."""
+    names, found = columns(table, frame), list(rows)
+    if _is_equal(KEYS[table], frame[names], found):
+        return []
     width = len(KEYS[table])
-    wanted = {values[:width]: values for values in _tuples(frame[columns(table, frame)])}
-    found = {values[:width]: values for values in rows}
-    said = [f"{table} {key}: is missing" for key in wanted.keys() - found.keys()]
-    said += [f"{table} {key}: should not be there" for key in found.keys() - wanted.keys()]
-    said += [f"{table}: is {found[key]}, not {wanted[key]}" for key in wanted.keys() & found.keys() if wanted[key] != found[key]]
-    return said
+    wanted = {values[:width]: values for values in _tuples(frame[names])}
+    given = {values[:width]: values for values in found}
+    said = [f"{table} {key}: is missing" for key in wanted.keys() - given.keys()]
+    said += [f"{table} {key}: should not be there" for key in given.keys() - wanted.keys()]
+    said += [f"{table}: is {given[key]}, not {wanted[key]}" for key in wanted.keys() & given.keys() if wanted[key] != given[key]]
+    return said or [f"{table}: a row is there more than once"] * (len(found) != len(given))
+
+
+def _is_equal(keys: list[str], wanted: Frame, rows: list[tuple[Any, ...]]) -> bool:
+    """Compare column by column, which is fast; False when in doubt."""
+    if len(rows) != len(wanted) or not rows:
+        return len(rows) == len(wanted)
+    found = pd.DataFrame.from_records(rows, columns=list(wanted.columns)).sort_values(keys, ignore_index=True)
+    wanted = wanted.sort_values(keys, ignore_index=True)
+    return all(_is_same(wanted[name], found[name]) for name in wanted.columns)
+
+
+def _is_same(wanted: Series, found: Series) -> bool:
+    if str(wanted.dtype) in {"int64", "float64"} and found.dtype != wanted.dtype:
+        return False
+    try:
+        return bool(wanted.equals(found.astype(wanted.dtype)))
+    except (TypeError, ValueError):
+        return False
 
 
 def columns(table: str, frame: Frame) -> list[str]:
