@@ -14,21 +14,21 @@ Facts = dict[str, Any]
 
 _COLUMN_RISKS = {
     "generated": (
-        "is generated, and PostgreSQL does not publish it: it is in snapshots and absent later",
-        "compute it in the projection; never read it from the change",
+        "generated, and not published by PostgreSQL: in snapshots, absent later",
+        "compute them in the projection; never read them from the change",
     ),
     "dimensions": (
-        "is declared with several dimensions, and Debezium loses inner arrays",
-        "store it as jsonb, or leave the column out with column.exclude.list",
+        "declared with several dimensions, and Debezium loses inner arrays",
+        "store jsonb instead, or leave them out with column.exclude.list",
     ),
-    "absent": ("has a type that Debezium leaves out without a word", "store it as text or jsonb if it is needed"),
+    "absent": ("of a type that Debezium leaves out without a word", "store text or jsonb if they are needed"),
     "unchanged": (
-        "can't be sent while it is stored out of line (about 2 kB) and unchanged: the connector stops at such an update",
-        "ALTER TABLE {table} REPLICA IDENTITY FULL",
+        "of a type that Debezium can't send while stored out of line (in rows over 2 kB) and unchanged: it stops at such an update",
+        "ALTER TABLE {table} REPLICA IDENTITY FULL, unless they stay small",
     ),
     "domain": (
-        "is a domain over numeric, which arrives as text",
-        'declare it where it is read: CapturedTable(…, columns={{"{column}": "numeric"}})',
+        "a domain over numeric, which arrives as text",
+        'declare them where they are read: CapturedTable(…, columns={{"{column}": "numeric"}})',
     ),
 }
 
@@ -88,14 +88,17 @@ def _check_table(table: Facts, role: str) -> list[Finding]:
 
 
 def check_columns(columns: Iterable[Facts]) -> list[Finding]:
-    """Warn of columns whose values don't always arrive."""
-    found: list[Finding] = []
+    """Warn of columns whose values don't always arrive, once for each table and reason."""
+    grouped: dict[tuple[str, str], list[Facts]] = {}
     for column in columns:
         if column["reason"] is not None:
-            what, remedy = _COLUMN_RISKS[column["reason"]]
-            table, name = column["table_name"], column["column_name"]
-            text = remedy.format(table=table, column=name)
-            found.append(Finding("warn", column["reason"], f"{table}.{name} ({column['type']}) {what}", text))
+            grouped.setdefault((column["table_name"], column["reason"]), []).append(column)
+    found: list[Finding] = []
+    for (table, reason), risky in grouped.items():
+        what, remedy = _COLUMN_RISKS[reason]
+        listed = ", ".join(f"{column['column_name']} ({column['type']})" for column in risky)
+        text = remedy.format(table=table, column=risky[0]["column_name"])
+        found.append(Finding("warn", reason, f"columns of {table} are {what}: {listed}", text))
     return found
 
 

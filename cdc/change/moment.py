@@ -126,7 +126,7 @@ def _beyond_micros(micros: int) -> Moment:
     days, rest = divmod(micros, _DAY)
     cycles, days = divmod(days, _CYCLE_DAYS)
     day = date.fromordinal(_EPOCH_DAY + days)
-    return _write_year(day.year + 400 * cycles, f"{day:%m-%d} {read_time(rest)}")
+    return _write_year(day.year + 400 * cycles, f"{day:%m-%d} {_trim(str(read_time(rest)))}")
 
 
 def _beyond_text(text: str) -> Moment:
@@ -139,7 +139,11 @@ def _beyond_text(text: str) -> Moment:
     number = 1 - int(year) if era else int(year)
     if number > 5_900_000 or number < -4800:  # wider than PostgreSQL's dates
         return Infinity.POSITIVE if number > 0 else Infinity.NEGATIVE
-    return _write_year(number, f"{month}-{day}" + (f" {clock}" if clock else "") + ("+00" if zone == "Z" else zone or ""))
+    return _write_year(number, f"{month}-{day}" + (f" {_trim(clock)}" if clock else "") + ("+00" if zone == "Z" else zone or ""))
+
+
+def _trim(clock: str) -> str:
+    return clock.rstrip("0").rstrip(".") if "." in clock else clock
 
 
 def _write_year(year: int, rest: str) -> Beyond:

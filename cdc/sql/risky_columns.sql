@@ -4,7 +4,7 @@ select n.nspname || '.' || c.relname as table_name, a.attname as column_name, fo
             when a.attndims > 1 then 'dimensions'
             when element.typname in ('interval', 'money') and t.typcategory = 'A' then 'absent'
             when a.attstorage <> 'p' and c.relreplident <> 'f'
-                 and (t.typname in ('varbit', 'bit', 'path', 'polygon')
+                 and (t.typname in ('path', 'polygon') or t.typname in ('varbit', 'bit') and not a.atttypmod between 1 and 128
                       or t.typcategory = 'A' and element.typname not in
                          ('text', 'varchar', 'int4', 'int8', 'uuid', 'bytea', 'date', 'jsonb', 'json')) then 'unchanged'
             when t.typtype = 'd' and base.typname = 'numeric' then 'domain'

@@ -67,10 +67,11 @@ def test_tables(change, expected):
 
 @pytest.mark.parametrize("reason", ["generated", "dimensions", "absent", "unchanged", "domain"])
 def test_columns(reason):
-    """A column whose values may not arrive is warned of by name; others are not."""
+    """Columns whose values may not arrive are warned of together by name; others are not."""
     column = {"table_name": "s.t", "column_name": "c", "type": "bool[]", "reason": reason}
-    (finding,) = check_columns([column, {**column, "reason": None}])
-    assert (finding.severity, "s.t.c" in finding.what) == ("warn", True)
+    (finding,) = check_columns([column, {**column, "reason": None}, {**column, "column_name": "d"}])
+    assert (finding.severity, finding.code) == ("warn", reason)
+    assert finding.what.endswith("c (bool[]), d (bool[])")
 
 
 @pytest.mark.parametrize("change", [{"tables": []}, {"tables": ["s.t", "s.u"]}, {"all_operations": False}])
