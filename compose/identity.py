@@ -66,6 +66,23 @@ def give(path: Path, user: str) -> None:
     os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
+def carry(programs: Path, home: Path) -> Path:
+    """Copy the installation around *programs* to *home* once, for users who cannot reach it; return its programs there.
+
+    The libraries that the wheel keeps beside the package go along, in the same relative place: the programs look there.
+    """
+    installation, package = programs.parent, programs.parent.parent
+    if not home.exists():
+        fresh = home.with_name(home.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(installation, fresh / package.name / installation.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, fresh / libraries.name)
+        fresh.rename(home)
+    return home / package.name / installation.name / programs.name
+
+
 def _exists(user: str) -> bool:
     try:
         pwd.getpwnam(user)

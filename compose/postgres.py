@@ -7,6 +7,7 @@ otherwise. There is no Unix socket: its path would have to be shorter than many 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import signal
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from urllib.parse import quote
 
 from compose import probe
 from compose.errors import PackageMissing, StackPrecondition
-from compose.identity import Identity, can_reach, choose_identity, give
+from compose.identity import Identity, can_reach, carry, choose_identity, give
 from compose.ports import LOOPBACK
 from compose.process import Launch
 from compose.server import Server
@@ -93,7 +94,7 @@ class Postgres(Server):
         """Make the cluster once, write the configuration, take the port."""
         identity = choose_identity(self.settings.postgres_user)
         programs = self._programs(identity)
-        data = self._data(identity)
+        data = self._home(identity) / "postgres"
         if not (data / "PG_VERSION").exists():
             self._create(identity, programs, data)
         self._check_version(data)
@@ -114,9 +115,13 @@ class Postgres(Server):
             probe.query(psql, dsn, "CREATE DATABASE refold")
 
     def sweep(self) -> None:
-        """Kill backends that outlived their postmaster too: they hold the shared memory that the next one needs."""
-        known = self.state.recall("postgres.data")
-        self.child.sweep(Path(known) if known else None)
+        """Kill backends that outlived their postmaster too, for they hold its shared memory; and forget its pid.
+
+        PostgreSQL itself would take a zombie, or another program with the same pid, for the former postmaster and not start.
+        """
+        for home in (self.state.directory, self._away):
+            self.child.sweep(home / "postgres")
+            (home / "postgres" / "postmaster.pid").unlink(missing_ok=True)
 
     def wipe(self) -> None:
         """Delete the home of a user who was dropped to."""
@@ -134,19 +139,16 @@ class Postgres(Server):
         programs = find_binaries()
         if identity.user is None or can_reach(programs):
             return programs
-        copy = self._away / "program"
-        if not (copy / "bin" / "postgres").exists():
-            shutil.copytree(programs.parent, copy, dirs_exist_ok=True)
-        return copy / "bin"
+        return carry(programs, self._home(identity) / f"program-{pinned().postgres}")
 
-    def _data(self, identity: Identity) -> Path:
-        home = self.state.directory if identity.user is None else self._away
-        home.mkdir(parents=True, exist_ok=True)
-        if identity.user:
-            home.chmod(0o755)
-        data = home / "postgres"
-        self.state.remember(**{"postgres.data": str(data)})
-        return data
+    def _home(self, identity: Identity) -> Path:
+        if identity.user is None:
+            return self.state.directory
+        self._away.mkdir(mode=0o755, exist_ok=True)
+        if self._away.stat().st_uid != os.geteuid():
+            raise StackPrecondition(f"{self._away} belongs to another user: delete it, or set another REFOLD_STACK_DIR.")
+        self._away.chmod(0o755)
+        return self._away
 
     def _create(self, identity: Identity, programs: Path, data: Path) -> None:
         """Run initdb beside the final place, so that one which was cut off is never taken for a cluster."""
