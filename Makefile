@@ -51,8 +51,9 @@ format: setup ## let ruff write the format and the simple fixes
 types: setup ## pyright, strict
 	@$(RUN) pyright --pythonpath "$(BIN)/python" $(ARGS)
 
-docs: setup ## write what is generated: docs/reference/settings.md
+docs: setup ## write what is generated: settings and commands in docs/reference/
 	@$(RUN) python docs/settings.py
+	@$(RUN) python docs/commands.py
 
 wheel: setup ## build the sdist and the wheel into dist/
 	@rm -rf dist
