@@ -1,6 +1,6 @@
 """The store's own bulk path: COPY into a temporary table, then one function that numbers and records a chunk.
 
-A chunk is one transaction; it commits whole or not at all.
+A chunk is one transaction. While the server numbers and records one, the next is copied on a second connection.
 """
 
 from __future__ import annotations
@@ -33,20 +33,53 @@ class Imported:
     known: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """What became of one chunk, and the transaction that recorded it."""
+
+    recorded: int
+    known: int
+    xid: int
+
+
+class _Overtaken(Exception):
+    """The chunk before was recorded by a younger transaction: begin again, so that readers get the wanted order."""
+
+
 async def import_events(engine: AsyncEngine, events: Pairs, writer: Writer, settings: PostgresSettings) -> Imported:
     """Record *events* chunk by chunk, in order. Known ids are skipped; each chunk is all or nothing."""
     recorded = known = 0
-    async for lines in _chunks(events, writer, settings.import_chunk):
-        done = await _import(engine, lines, settings)
-        recorded, known = recorded + done.recorded, known + done.known
+    running: list[asyncio.Task[_Chunk]] = []
+    try:
+        async for lines in _chunks(events, writer, settings.import_chunk):
+            before = running[-1] if running else None
+            running.append(asyncio.create_task(_import(engine, lines, before, settings)))
+            if len(running) > 1 or settings.pool_size == 1:
+                done = await running.pop(0)
+                recorded, known = recorded + done.recorded, known + done.known
+        for each in running:
+            done = await each
+            recorded, known = recorded + done.recorded, known + done.known
+    finally:
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
     return Imported(recorded, known)
 
 
-async def _import(engine: AsyncEngine, lines: list[bytes], settings: PostgresSettings) -> Imported:
+async def _import(
+    engine: AsyncEngine, lines: list[bytes], before: asyncio.Task[_Chunk] | None, settings: PostgresSettings
+) -> _Chunk:
     for attempt in range(1, settings.append_attempts + 1):
         try:
             async with checkout(engine) as connection, connection.transaction():
-                return await _record(connection, lines)
+                own = await _copy(connection, lines)
+                if before and (await asyncio.shield(before)).xid > own:
+                    raise _Overtaken
+                row = await (await connection.execute(load(_HERE, "import"))).fetchone()
+                return _Chunk(row[0], row[1], own) if row else _Chunk(0, 0, own)
+        except _Overtaken:
+            continue
         except psycopg.Error as error:
             if not is_repeatable(error) or attempt == settings.append_attempts:
                 raise translate(error, "import", ANY_VERSION) or error from error
@@ -54,13 +87,14 @@ async def _import(engine: AsyncEngine, lines: list[bytes], settings: PostgresSet
     raise AssertionError("the last attempt returns or raises")
 
 
-async def _record(connection: psycopg.AsyncConnection[Any], lines: list[bytes]) -> Imported:
+async def _copy(connection: psycopg.AsyncConnection[Any], lines: list[bytes]) -> int:
+    """Copy *lines* to the server and give the transaction's xid."""
     await connection.execute(load(_HERE, "incoming"))
     async with connection.cursor().copy(load(_HERE, "copy_incoming")) as copy:
         for start in range(0, len(lines), 500):
             await copy.write(b"".join(lines[start : start + 500]))
-    row = await (await connection.execute(load(_HERE, "import"))).fetchone()
-    return Imported(*(row or (0, 0)))
+    row = await (await connection.execute("SELECT pg_current_xact_id()::text::bigint")).fetchone()
+    return row[0] if row else 0
 
 
 async def _chunks(events: Pairs, writer: Writer, size: int) -> AsyncIterator[list[bytes]]:
@@ -83,6 +117,8 @@ async def _chunks(events: Pairs, writer: Writer, size: int) -> AsyncIterator[lis
                 metadata.replace(b"\\", b"\\\\"),
             )
         )
+        if len(lines) % 1_000 == 0:
+            await asyncio.sleep(0)  # others on this loop, the copying chunk among them, go on
         if len(lines) == size:
             yield lines
             lines = []

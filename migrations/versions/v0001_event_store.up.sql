@@ -134,9 +134,14 @@ DECLARE
     v_me CONSTANT xid8 := pg_current_xact_id();
     v_now CONSTANT timestamptz := clock_timestamp();
     v_total bigint;
+    v_ids CONSTANT uuid[] := (SELECT array_agg(i.event_id) FROM pg_temp.incoming AS i);
 BEGIN
-    DELETE FROM pg_temp.incoming AS i USING eventstore.event AS e WHERE e.event_id = i.event_id;
-    GET DIAGNOSTICS known = ROW_COUNT;
+    -- As an array the ids are looked up one by one, in order; a join was planned as a scan of the whole index.
+    SELECT count(*) INTO known FROM eventstore.event AS e WHERE e.event_id = ANY (v_ids);
+    IF known > 0 THEN
+        DELETE FROM pg_temp.incoming AS i
+            WHERE i.event_id IN (SELECT e.event_id FROM eventstore.event AS e WHERE e.event_id = ANY (v_ids));
+    END IF;
     SELECT count(*) INTO v_total FROM pg_temp.incoming;
     WITH counted AS (
         SELECT i.stream, count(*) AS added FROM pg_temp.incoming AS i GROUP BY i.stream ORDER BY i.stream
