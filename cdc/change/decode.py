@@ -45,6 +45,7 @@ class Decoder:
         self._values = Splitter(partial(_plan_value, self._declared))
         self._keys = Splitter(partial(_plan_key, self._declared))
         self._narrow = compile_declared(self._declared)
+        self._key_plan: _KeyPlan | None = None
 
     def decode(self, key: bytes | None, value: bytes | None) -> Change | None:
         """Give the change of one record, None for a tombstone. Raises UndecodableRecord with the reason."""
@@ -87,11 +88,20 @@ class Decoder:
             return (), ()
         if self._declared and not key.startswith(_WITH_SCHEMA):
             payload = decode(key)
-            plan = _KeyPlan(tuple(payload), compile_row({name: self._declared[name] for name in payload}))
+            plan = self._key_plan
+            if plan is None or plan.names != tuple(payload):
+                plan = self._key_plan = _plan_declared_key(payload, self._declared)
         else:
             plan, payload = self._keys.split(key)
         row = plan.read(payload)
         return plan.names, tuple(row[name] for name in plan.names)
+
+
+def _plan_declared_key(payload: Row, declared: Mapping[str, Column]) -> _KeyPlan:
+    unknown = [name for name in payload if name not in declared]
+    if unknown:
+        raise ValueError(f"the key column {unknown[0]} is not declared")
+    return _KeyPlan(tuple(payload), compile_row({name: declared[name] for name in payload}))
 
 
 def _read_order(sequence: str) -> tuple[int, int]:
