@@ -2,8 +2,8 @@
 
 The chain: connector and tasks RUNNING, the slot read by a streaming walsender, then a transactional message written by us
 (the kick) whose position the connector confirms. It can confirm only after the snapshot is done and everything before the
-kick is committed to Kafka. The kick also frees a connector that waits in "Searching for WAL resume position" on an idle
-database, which heartbeats do not.
+kick is committed to Kafka, and it confirms a transaction when the next one comes, hence more than one kick. They also free a
+connector that waits in "Searching for WAL resume position" on an idle database, which heartbeats do not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from eventstore.errors import PreconditionFailed, RefoldError, TimedOut
 
 Report = Callable[[str], None]
 _POLL_S = 0.1
-_KICK_S = 3.0
+_FIRST_KICK_S, _LAST_KICK_S = 0.2, 3.0
 _STALE_S = 10.0
 
 
@@ -73,12 +73,12 @@ class Proof:
             await self._pause(f"the slot {self.slot} {told}")
 
     async def _wait_confirmed(self, started: float) -> int:
-        kicked, position = 0.0, None
+        due, wait_s, position = 0.0, _FIRST_KICK_S, None
         while True:
-            now = time.monotonic()
-            if now - kicked >= _KICK_S:
+            if time.monotonic() >= due:
                 latest = await self.database.kick(KICK, self.name)
-                position, kicked = latest if position is None else position, now
+                position = latest if position is None else position
+                due, wait_s = time.monotonic() + wait_s, min(_LAST_KICK_S, wait_s * 2)
             slot = await self.database.read_slot(self.slot)
             if slot is not None and position is not None and slot["confirmed_bytes"] >= position:
                 return position
