@@ -119,7 +119,7 @@ async def test_views_follow(runs, log, ledger):
 
 
 async def test_collects_beside_workers(runs, log, ledger):
-    """gc keeps what is in its grace time, drops it when forced, and the workers that fed it go on with the rest."""
+    """`gc` keeps what is in its grace time, drops it when forced, and the workers that fed it go on with the rest."""
     await log.write(ledger.some(50))
     async with runs.worker(release1.app):
         await runs.current()
