@@ -1,6 +1,6 @@
 """A year of flights, imported, captured, projected, replayed and swapped while it is read: `python -m examples.flights.demo`.
 
-It starts the servers (`refold up`) unless REFOLD_POSTGRES_DSN is set, works in databases and topics of its own, and ends
+It starts the servers (`refold up`) unless they run or the environment names them, works in databases and topics of its own, and ends
 everything it started, also after Ctrl-C; what a killed run left behind is ended and removed by the next one.
 """
 
@@ -17,18 +17,23 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
+import httpx
+import psycopg
+
 from eventstore.errors import RefoldError
 from examples.flights.children import ChildFailed, Children, end_leftovers, held, peak_memory
 from examples.flights.data import FIRST_DAY, LAST_DAY
 from examples.flights.operations import create, dsn_of
 from examples.flights.player import StoryFailed
 from examples.flights.show import Show
-from examples.flights.stage import OPERATIONS, STORE, Stage, environment, sweep
+from examples.flights.stage import NAME, OPERATIONS, STORE, Stage, environment, sweep
 from examples.flights.story import Story
 
-FOLDER = Path(os.environ.get("REFOLD_STACK_DIR", ".refold")).absolute() / "flights-demo"
+FOLDER = Path(os.environ.get("REFOLD_STACK_DIR", ".refold")).absolute() / NAME
 RUN = FOLDER / "run"
 CONNECTOR = str(Path(__file__).parent / "operations" / "connector.toml")
+SERVERS = ("REFOLD_POSTGRES_DSN", "REFOLD_KAFKA_BOOTSTRAP", "REFOLD_CONNECT_URL")
+FAILURES = (ChildFailed, StoryFailed, RefoldError, TimeoutError, OSError, psycopg.Error, httpx.HTTPError)
 
 
 async def play_all(window: tuple[date, date], speed: float, show: Show, children: Children) -> None:
@@ -56,11 +61,21 @@ async def play_all(window: tuple[date, date], speed: float, show: Show, children
             await story.close()
 
 
-async def prepare(show: Show, children: Children) -> None:
-    """Bring the servers up and make everything that the story needs, from nothing."""
-    if "REFOLD_POSTGRES_DSN" not in os.environ:
+async def start_servers(show: Show, children: Children) -> bool:
+    """Start the servers unless the environment names them all; True = this run started them, so it ends them too."""
+    if all(os.environ.get(name) for name in SERVERS):
+        return False
+    try:
+        await children.run("status", "refold", "status")
+    except ChildFailed:
         with show.step("Start PostgreSQL, Kafka and Kafka Connect"):
             await children.run("up", "refold", "up", echo=True)
+        return True
+    return False
+
+
+async def prepare(show: Show, children: Children) -> None:
+    """Make everything that the story needs, from nothing."""
     with show.step("Make databases and topics of its own") as step:
         left = end_leftovers(FOLDER)
         if left:
@@ -68,7 +83,7 @@ async def prepare(show: Show, children: Children) -> None:
         step.note(f"{await clean_up(children)} topics of earlier runs removed")
         name = f"{time.time_ns() // 1_000_000:x}"
         RUN.write_text(name, encoding="utf-8")
-        os.environ.update(environment(name))
+        os.environ.update(environment(name, FOLDER))
         await asyncio.to_thread(create, dsn_of(STORE), ())
         await asyncio.to_thread(create, dsn_of(OPERATIONS))
         await children.run("migrate", "eventstore", "migrate")
@@ -79,7 +94,7 @@ async def prepare(show: Show, children: Children) -> None:
 async def clean_up(children: Children) -> int:
     """Remove the connector of the run that was last here, then the databases and topics of all; give the number of topics."""
     if RUN.exists():
-        children.set_environment(environment(RUN.read_text(encoding="utf-8")))
+        children.set_environment(environment(RUN.read_text(encoding="utf-8"), FOLDER))
         await children.run("teardown", "cdc", "teardown", "--file", CONNECTOR)
         children.set_environment({})
     topics = await sweep()
@@ -88,25 +103,40 @@ async def clean_up(children: Children) -> int:
 
 
 async def run(options: argparse.Namespace) -> int:
-    """Run the demo and clean up; give the exit code."""
+    """Run the demo, clean up whatever happened, and give the exit code."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     show, children = Show(), Children(FOLDER)
+    started, code = False, 0
     with held(FOLDER):
         try:
+            started = await start_servers(show, children)
             await prepare(show, children)
             await play_all(window_of(options), options.speed, show, children)
-        except (ChildFailed, StoryFailed, RefoldError, TimeoutError) as error:
+        except FAILURES as error:
             print(f"\nThe demo failed: {type(error).__name__}: {error}\nLogs: {FOLDER}", file=sys.stderr)
-            return 1
+            code = 1
+        except asyncio.CancelledError:
+            print("\ninterrupted; cleaning up", file=sys.stderr)
+            code = 130
         finally:
             children.stop_all()
-        if not options.keep:
-            await clean_up(children)
-        memory = {**children.memory, "demo": peak_memory()}
-        print(f"\n{show.table()}\n\nlargest memory: {', '.join(f'{name} {size} MB' for name, size in memory.items())}")
-    return 0
+            if not options.keep:
+                await leave(children, servers_too=started)
+        if code == 0:
+            show.conclude({**children.memory, "demo": peak_memory()})
+    return code
+
+
+async def leave(children: Children, *, servers_too: bool) -> None:
+    """Remove what the run made. A failure here is told, not raised: the next run removes the rest."""
+    try:
+        await clean_up(children)
+        if servers_too:
+            await children.run("down", "refold", "down")
+    except FAILURES as error:
+        print(f"could not remove everything: {error}; the next run will", file=sys.stderr)
 
 
 def window_of(options: argparse.Namespace) -> tuple[date, date]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -69,11 +69,14 @@ class Show:
         """Print one line of the story."""
         print(f"    {text}", flush=True)
 
-    def table(self) -> str:
-        """Give every step with its time, and the whole."""
+    def conclude(self, memory: Mapping[str, int]) -> None:
+        """Print every step with its time, the whole, and the largest *memory* of each process in MB."""
         width = max(len(step.title) for step in self.steps)
-        lines = [f"{step.title:<{width}}  {step.seconds:7.1f} s  {'; '.join(step.notes)}".rstrip() for step in self.steps]
-        return "\n".join([*lines, f"{'all':<{width}}  {time.monotonic() - self._begun:7.1f} s"])
+        print()
+        for step in self.steps:
+            print(f"{step.title:<{width}}  {step.seconds:7.1f} s  {'; '.join(step.notes)}".rstrip())
+        print(f"{'all':<{width}}  {time.monotonic() - self._begun:7.1f} s")
+        print(f"\nlargest memory: {', '.join(f'{name} {size} MB' for name, size in memory.items())}", flush=True)
 
     def _make_bar(self) -> Progress | None:
         if not self._is_terminal:

@@ -13,7 +13,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Self
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -31,16 +33,22 @@ from examples.flights.release1 import app
 from projections.projection import Projection
 from projections.serving import ReadModels
 
-PREFIX = "flights-demo"
-STORE = "flights_demo"
-OPERATIONS = "flights_demo_operations"
+NAME = os.environ.get("FLIGHTS_DEMO_NAME", "flights-demo")
+"""What databases, topics and the folder of the demo are called; another name makes another demo beside this one."""
+STORE = NAME.replace("-", "_")
+OPERATIONS = f"{STORE}_operations"
 
 
-def environment(run: str) -> dict[str, str]:
-    """Give the variables under which everything of this *run* works, here and in the child processes."""
+def environment(run: str, folder: Path) -> dict[str, str]:
+    """Give the variables under which everything of this *run* works, here and in the child processes; secrets go to *folder*."""
+    password = folder / "password"
+    password.touch(mode=0o600)
+    password.write_text(unquote(urlsplit(dsn_of(OPERATIONS)).password or ""), encoding="utf-8")
     return {
         "REFOLD_POSTGRES_DSN": dsn_of(STORE),
-        "REFOLD_KAFKA_TOPIC_PREFIX": f"{PREFIX}-{run}",
+        "REFOLD_KAFKA_TOPIC_PREFIX": f"{NAME}-{run}",
+        "FLIGHTS_OPERATIONS_PASSWORD_FILE": str(password),
+        "REFOLD_PROJECTIONS_WAIT_S": "30",
         "FLIGHTS_OPERATIONS_DSN": dsn_of(OPERATIONS),
     }
 
@@ -49,7 +57,7 @@ async def sweep() -> int:
     """Remove the databases and topics of all earlier runs; give how many topics there were. No connector may be running on them."""
     await asyncio.to_thread(drop, dsn_of(OPERATIONS))
     await asyncio.to_thread(drop, dsn_of(STORE))
-    async with Admin.open(KafkaSettings(topic_prefix=PREFIX)) as admin:
+    async with Admin.open(KafkaSettings(topic_prefix=f"{NAME}-")) as admin:
         topics = await admin.topics()
         await admin.delete_topics(topics)
     return len(topics)

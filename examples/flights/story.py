@@ -63,7 +63,7 @@ class Story:
 
     async def audit(self, when: str, release: int) -> None:
         """Hold every row against the oracle; the played day stands still meanwhile."""
-        with self.show.step(f"Oracle {when}: every row of every read model, worked out again from the raw files") as step:
+        with self.show.step(f"Oracle {when}: every row of every read model") as step:
             async with self._player.held():
                 await self.stage.wait_current(timeout_s=60)
                 finding = await self.stage.audit(self._player.until, release)
