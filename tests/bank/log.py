@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from eventstore.log.admin import Admin
 from eventstore.log.partitioner import partition_of
 from eventstore.log.producer import TransactionalProducer
 from eventstore.log.topics import ensure_events_topic
@@ -85,7 +84,7 @@ class Log:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: KafkaSettings) -> AsyncIterator["Log"]:
-        """Make the topic, and delete whatever has the test's prefix afterwards."""
+        """Make the topic."""
         await ensure_events_topic(settings)
         producer = TransactionalProducer(settings, settings.events_topic, f"{settings.topic_prefix}.test")
         await producer.start()
@@ -93,8 +92,6 @@ class Log:
             yield cls(settings, producer)
         finally:
             await producer.close()
-            async with Admin.open(settings) as admin:
-                await admin.delete_topics(await admin.topics())
 
     def partition(self, stream: str) -> int:
         """Give the partition of *stream*."""

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.group import LeaveGroupRequest
 from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -145,6 +147,22 @@ class Runs:
         printed = self._capsys.readouterr()
         return Outcome(code, printed.out, printed.err)
 
+    async def evict(self) -> int:
+        """Take all members of the live generation's consumer group out of it, as the broker does after 10 s of silence."""
+        live = await self.live()
+        assert live is not None
+        client = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)
+        await client.start()
+        try:
+            node = await client.find_coordinator(live.consumer_group)
+            [answer] = await client.describe_consumer_groups([live.consumer_group])
+            [(_, _, _, _, _, members, *_)] = answer.groups
+            for member, *_ in members:
+                await client._send_request_to_node(node, LeaveGroupRequest(live.consumer_group, member))
+            return len(members)
+        finally:
+            await client.close()
+
     def child(self, module: str, *argv: str, release: int = 1, **environment: str) -> subprocess.Popen[str]:
         """Start a console program as a process of its own; *environment* comes on top of this one's."""
         return subprocess.Popen(
@@ -169,6 +187,21 @@ class Runs:
 def name_app(release: int) -> str:
     """Name the app of a release as `--app` takes it."""
     return f"tests.bank.release{release}:app"
+
+
+async def hear(child: subprocess.Popen[str], text: str, timeout_s: float = 20.0) -> str:
+    """Read what *child* prints until a line holds *text*, and give that line; a child that never says it is killed."""
+    assert child.stdout is not None
+    heard: list[str] = []
+    watchdog = asyncio.get_running_loop().call_later(timeout_s, child.kill)
+    try:
+        while line := await asyncio.to_thread(child.stdout.readline):
+            heard.append(line)
+            if text in line:
+                return line
+    finally:
+        watchdog.cancel()
+    raise AssertionError(f"not heard: {text!r}, but: {''.join(heard)}")
 
 
 @asynccontextmanager

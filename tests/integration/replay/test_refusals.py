@@ -33,11 +33,11 @@ async def test_missing_topic(runs):
     assert await runs.states() == {}
 
 
-async def test_truncated_history(runs, log, ledger):
+async def testtruncated_history(runs, log, ledger):
     """A log that does not start at zero is refused with the partition and its first offset."""
     await log.write(ledger.some(100))
     partition = log.partition("account-1")
-    await _truncate(runs.kafka, partition, 3)
+    await truncate(runs.kafka, partition, 3)
     done = await runs.rebuild()
     assert (done.code, done.error["error"]) == (3, "HistoryIncomplete")
     assert done.error["cut"] == [f"{runs.kafka.events_topic}[{partition}]"]
@@ -158,7 +158,7 @@ async def test_other_code_abandons(runs, log, ledger):
     assert await runs.query("SELECT 1 FROM pg_namespace WHERE nspname = 'rm_bank_g1'") == []
 
 
-async def _truncate(settings, partition, before):
+async def truncate(settings, partition, before):
     client = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
     await client.start()
     try:

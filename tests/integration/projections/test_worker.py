@@ -1,0 +1,209 @@
+"""Live workers: several processes, rebalances, kills, zombies and lost connections. What counts is that the rows are exact."""
+
+import asyncio
+import signal
+
+import pytest
+
+from eventstore.moments import CRASHED
+from eventstore.postgres.engine import open_engine
+from eventstore.settings import PostgresSettings
+from projections.projection import Projection
+from projections.registry import Projections
+from tests.bank.oracle import expect
+from tests.bank.release1 import app
+from tests.bank.runs import ended, hear
+from tests.stack.waiting import eventually
+
+
+async def test_feeds_from_first_event(runs, log, ledger):
+    """The first worker makes the first generation live, and its rows follow the log."""
+    async with runs.worker(app):
+        await log.write(ledger.some(100))
+        await runs.current()
+        assert await runs.rows() == expect(ledger.events)
+        await log.write(ledger.some(100))
+        await runs.current()
+        assert await runs.rows() == expect(ledger.events)
+    listed = await runs.projections("list", "--json")
+    [fact] = listed.facts
+    assert (fact["state"], fact["lag"], fact["parked"]) == ("live", 0, 0)
+
+
+async def test_first_workers_agree(runs, log, ledger):
+    """Two workers that start at once make one first generation between them."""
+    async with runs.worker(app), runs.worker(app):
+        await log.write(ledger.some(100))
+        await runs.current()
+    assert await runs.states() == {1: "live"}
+    assert await runs.rows() == expect(ledger.events)
+
+
+async def test_processes_share_partitions(runs, log, ledger):
+    """Two processes share the partitions, one of them is killed, and the rows are exact, those touched from both included."""
+    first, second = runs.child("projections", "run"), runs.child("projections", "run")
+    async with ended(first, second):
+        await _await_owners(runs, 2)
+        for _ in range(10):
+            await log.write(ledger.some(40))
+        first.kill()
+        await log.write(ledger.some(100))
+        await runs.current(timeout_s=60)
+        assert await runs.rows() == expect(ledger.events)
+        second.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(second.wait, 20)
+        assert second.returncode == 0, "a worker leaves in peace when asked to"
+
+
+@pytest.mark.parametrize("moment", ["batch.before_commit", "batch.after_commit"])
+async def test_restarts_after_kill(runs, log, ledger, moment):
+    """A worker killed before or after a commit is followed by one that applies every event exactly once."""
+    await log.write(ledger.some(50))
+    await runs.serve(app)
+    await log.write(ledger.some(100))
+    crash = runs.child("projections", "run", REFOLD_FAIL_AT=moment)
+    async with ended(crash):
+        said = (await asyncio.to_thread(crash.communicate))[0]
+        assert crash.returncode == CRASHED, said
+    await runs.evict()
+    async with runs.worker(app):
+        await runs.current()
+    assert await runs.rows() == expect(ledger.events)
+
+
+async def test_zombies_write_nothing(runs, log, ledger, tmp_path):
+    """Workers stopped before a commit, or with records in their hands, wake after others took over and change nothing."""
+    asleep = tmp_path / "asleep"
+    paused = runs.child(
+        "projections", "run", REFOLD_PAUSE_AT=f"batch.before_commit:{asleep}", REFOLD_POSTGRES_IDLE_IN_TRANSACTION_S="1"
+    )
+    stopped = runs.child("projections", "run")
+    async with ended(paused, stopped):
+        await _await_owners(runs, 2)
+        stopped.send_signal(signal.SIGSTOP)
+        await log.write(ledger.some(100))
+
+        async def sleeps():
+            return asleep.exists()
+
+        await eventually(sleeps, "the worker stops before its commit")
+        assert await runs.evict() == 2
+        async with runs.worker(app):
+            await runs.current()
+            assert await runs.rows() == expect(ledger.events)
+            for each in (paused, stopped):
+                each.send_signal(signal.SIGCONT)
+            await log.write(ledger.some(100))
+            await runs.current()
+            assert await runs.rows() == expect(ledger.events)
+
+
+async def test_connections_cut(runs, log, ledger):
+    """Workers whose database connections are cut again and again go on and stay exact."""
+    own = open_engine(PostgresSettings(), application="cut me")
+    try:
+        async with runs.worker(app, own):
+            for _ in range(5):
+                await log.write(ledger.some(40))
+                await runs.query(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE application_name = 'cut me' AND datname = current_database()"
+                )
+            await runs.current()
+            assert await runs.rows() == expect(ledger.events)
+    finally:
+        await own.dispose()
+
+
+async def test_workers_come_and_go(runs, log, ledger):
+    """Workers join and leave while events come in; every event is applied once, in its stream's order."""
+    async with runs.worker(app):
+        for _ in range(3):
+            async with runs.worker(app):
+                await log.write(ledger.some(60))
+                await runs.current()
+            await log.write(ledger.some(60))
+        await runs.current()
+    assert await runs.rows() == expect(ledger.events)
+
+
+async def test_parks_and_goes_on(runs, log, ledger):
+    """A poisonous event parks itself and the later ones of its stream; other streams and later batches go on."""
+    async with runs.worker(app):
+        await log.write([*ledger.some(20), ledger.move("account-1", kind="poison"), ledger.move("account-1")])
+        await runs.current()
+        await log.write([ledger.move("account-1"), *ledger.some(20)])
+        await runs.current()
+        assert await runs.rows() == expect(ledger.events)
+    parked = await runs.parked()
+    assert {each["key"] for each in parked} == {"account-1"}
+    first, *later = parked
+    assert "ValueError: this move can't be counted at counted:" in first["reason"]
+    assert {each["reason"] for each in later} == {"an earlier record of this key is parked"}
+    assert len(parked) == len([e for e in ledger.events if e.stream == "account-1"]) - len(
+        expect(ledger.events)["trail"].get("account-1", {"versions": []})["versions"]
+    )
+
+
+async def test_leaves_other_code_alone(runs, log, ledger):
+    """A release whose code differs from the live generation's writes nothing into it and says what to do."""
+    from tests.bank import release2
+
+    await log.write(ledger.some(50))
+    await runs.serve(app)
+    before = await runs.rows()
+    await log.write(ledger.some(50))
+    child = runs.child("projections", "run", release=2)
+    async with ended(child):
+        await hear(child, "replay --projection bank --from-beginning")
+    assert await runs.rows() == before
+    planned = await runs.projections("plan", "--json", "--app", "tests.bank.release2:app")
+    assert planned.facts[0]["verdict"] == "needs rebuild"
+    assert release2.bank.projection.version == 2
+
+
+async def test_lost_history_is_said(runs, log, ledger):
+    """A worker whose next offset is gone from the log stops there and says so, rather than jump."""
+    from tests.integration.replay.test_refusals import truncate
+
+    await log.write(ledger.some(40))
+    await runs.serve(app)
+    await log.write(ledger.some(200))
+    for partition in range(4):
+        _, ends = await _bounds(runs)
+        await truncate(runs.kafka, partition, ends[runs.kafka.events_topic, partition])
+    before = await runs.rows()
+    child = runs.child("projections", "run")
+    async with ended(child):
+        await hear(child, "HistoryIncomplete")
+    assert await runs.rows() == before
+
+
+async def test_unreachable_at_start(runs, monkeypatch):
+    """`projections run` against servers that do not answer ends with exit code 6."""
+    for variable, value in (("REFOLD_KAFKA_BOOTSTRAP", "127.0.0.1:9"), ("REFOLD_POSTGRES_DSN", "postgresql://127.0.0.1:9/x")):
+        child = runs.child("projections", "run", **{variable: value})
+        async with ended(child):
+            said = (await asyncio.to_thread(child.communicate))[0]
+            assert child.returncode == 6, said
+            assert "127.0.0.1:9" in said
+
+
+def test_app_needs_handlers():
+    """An app of projections without handlers is refused when it is declared."""
+    with pytest.raises(Exception, match="has no handler"):
+        Projections(Projection("empty"))
+
+
+async def _await_owners(runs, count):
+    async def owners():
+        rows = await runs.query("SELECT count(DISTINCT owner) AS owners, count(*) AS all FROM projections.checkpoint")
+        return rows[0]["owners"] == count and rows[0]["all"] == 4
+
+    await eventually(owners, f"{count} processes own the partitions", 60)
+
+
+async def _bounds(runs):
+    from eventstore.log.consumer import find_bounds
+
+    return await find_bounds(runs.kafka, [(runs.kafka.events_topic, each) for each in range(4)])
