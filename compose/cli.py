@@ -101,7 +101,8 @@ def _up(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     rows = _stack(arguments).status()
-    healthy = all(row.is_healthy for row in rows)
+    wanted = [row for row in rows if row.is_wanted]
+    healthy = bool(wanted) and all(row.is_healthy for row in wanted)
     lines = [
         f"{row.server:9} {row.condition:10} {row.version or '-':8} {mask(row.address) or '-'}"
         + (f"  pid {row.pid}, {row.memory_mb} MB" if row.pid else "")

@@ -25,7 +25,7 @@ POLL_S = 0.1
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """How one server is, as `refold status` shows it; `given` and reachable ones are healthy too."""
+    """How one server is, as `refold status` shows it; wanted are those that the last `up` was asked for, and given ones."""
 
     server: ServerName
     condition: Condition
@@ -36,6 +36,7 @@ class ServerStatus:
     pid: int | None = None
     memory_mb: int | None = None
     log: str = ""
+    is_wanted: bool = False
 
     def as_facts(self) -> dict[str, Any]:
         """Return the fields for `--json`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from compose import memory, probe
@@ -106,15 +106,17 @@ class Stack:
                 if name in given:
                     ask_given(name, given[name])
             ours: list[ServerName] = [name for name in wanted if name not in given]
+            self.state.remember(wanted=sorted({*(self.state.recall("wanted") or ()), *ours}))
             self._start([self._checked(name) for name in ours])
             return self._publish(given)
 
     def status(self) -> tuple[ServerStatus, ...]:
         """Tell how every server is; nothing is started, waited for or changed."""
-        given = self.given()
+        given, wanted = self.given(), self.state.recall("wanted") or ()
 
         def tell(name: ServerName) -> ServerStatus:
-            return status_given(name, given[name]) if name in given else self.server(name).status()
+            row = status_given(name, given[name]) if name in given else self.server(name).status()
+            return replace(row, is_wanted=name in given or name in wanted)
 
         with ThreadPoolExecutor(len(SERVERS)) as pool:
             return tuple(pool.map(tell, SERVERS))
@@ -125,6 +127,7 @@ class Stack:
             return ()
         with self.state.held(self.settings.lock_timeout_s):
             self.state.env_file.unlink(missing_ok=True)
+            self.state.remember(wanted=[])
             ended = {"connect": self._end("connect")}
             with ThreadPoolExecutor(2) as pool:
                 ended |= zip(("postgres", "kafka"), pool.map(self._end, ("postgres", "kafka")), strict=True)

@@ -44,6 +44,7 @@ def test_up_twice(refold: Refold) -> None:
     pids = refold.pids()
     refold.run("up", "postgres")
     assert refold.pids() == pids
+    assert refold.run("status")["healthy"], "only what was asked for must run"
     refold.run("down")
     assert refold.run("down")["ended"] == []
 
