@@ -134,17 +134,20 @@ class PostgresEventStore:
                 return
             from_version = rows[-1][1] + 1
 
-    async def read_all(self, after: Position = START, limit: int | None = None) -> AsyncIterator[Envelope[Any]]:
+    async def read_all(
+        self, after: Position = START, limit: int | None = None, *, decoded: bool = True
+    ) -> AsyncIterator[Envelope[Any]]:
         """Read all events in order from just after *after*, as far as no running transaction could still add behind.
 
-        Ends there; ask again from the last position. What is given here is never preceded by anything new.
+        Ends there; ask again from the last position. What is given here is never preceded by anything new. *decoded* false
+        leaves data as it was stored.
         """
         left = _NEWEST if limit is None else limit
         while left > 0:
             size = min(left, _PAGE)
             rows = await self._page("read_all", (str(after.xid), after.sequence, size))
             for row in rows:
-                yield envelope(row, self._events)
+                yield envelope(row, self._events if decoded else None)
             if len(rows) < size:
                 return
             after = Position(rows[-1][2], rows[-1][3])
