@@ -38,16 +38,14 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 @pytest.fixture(scope="session")
-def stack(pytestconfig: pytest.Config) -> Iterator[Stack]:
+def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Give the stack of this session; `stack.up("kafka")` makes a server ready, `stack.server("kafka").child` is its process."""
     way, root = pytestconfig.getoption("--stack"), pytestconfig.rootpath / ".refold"
     if way == "given":
         missing = [variable for variable in VARIABLES.values() if not os.environ.get(variable)]
         if missing:
             raise pytest.UsageError(f"--stack=given needs {', '.join(missing)} in the environment")
-        named = Stack(StackSettings(dir=root / f"test-given-{os.getpid()}"), print)
-        yield named
-        named.down(wipe=True)
+        yield Stack(StackSettings(dir=tmp_path_factory.mktemp("stack")), print)
         return
     if way == "keep":
         yield Stack(own_settings(root / "test-kept"), print)
