@@ -27,11 +27,10 @@ from examples.flights.operations import create, dsn_of
 from examples.flights.player import StoryFailed
 from examples.flights.show import Show
 from examples.flights.stage import NAME, OPERATIONS, STORE, Stage, environment, sweep
-from examples.flights.story import Story
+from examples.flights.story import CONNECTOR, Story
 
 FOLDER = Path(os.environ.get("REFOLD_STACK_DIR", ".refold")).absolute() / NAME
 RUN = FOLDER / "run"
-CONNECTOR = str(Path(__file__).parent / "operations" / "connector.toml")
 SERVERS = ("REFOLD_POSTGRES_DSN", "REFOLD_KAFKA_BOOTSTRAP", "REFOLD_CONNECT_URL")
 FAILURES = (ChildFailed, StoryFailed, RefoldError, TimeoutError, OSError, psycopg.Error, httpx.HTTPError)
 
@@ -159,6 +158,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="keep databases and topics afterwards, to look around")
     try:
         return asyncio.run(run(parser.parse_args(argv)))
+    except ChildFailed as error:
+        print(error, file=sys.stderr)
+        return 5
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
 

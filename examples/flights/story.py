@@ -22,6 +22,7 @@ from examples.flights.player import Player, StoryFailed, ask
 from examples.flights.show import Show
 from examples.flights.stage import Stage
 
+CONNECTOR = str(operations.HERE / "connector.toml")
 RELEASE1, RELEASE2 = ("--app", "examples.flights.release1:app"), ("--app", "examples.flights.release2:app")
 
 
@@ -33,6 +34,11 @@ class Story:
         self.day = stage.played_day
         self._web = httpx.AsyncClient(timeout=10)
         self._player = Player(stage.store, stage.played_day, speed, self._web)
+
+    @property
+    def address(self) -> str:
+        """Where the web app listens, once it does."""
+        return str(self._web.base_url)
 
     async def import_archive(self, first: date) -> None:
         """Import all days but the last, while the relay publishes them."""

@@ -116,12 +116,12 @@ def test_interrupted(demo, environment):
 
 
 def test_one_at_a_time(demo):
-    """A second demo in the same folder says that another one is at work, and exits with 1."""
+    """A second demo in the same folder says that another one is at work, and exits with 5."""
     first = demo(*QUICK)
     read_until(first, "==> Make databases")
     second = demo(*QUICK)
     said = second.communicate(timeout=60)[0].decode()
-    assert second.returncode == 1
+    assert second.returncode == 5
     assert "another demo is running" in said
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=120)
