@@ -150,11 +150,13 @@ class Pipeline:
             plans.append(plan)
             self._failures.extend(plan.failures)
             following = records[-1].offset + 1
-            self._moves[partition] = Advance(following, max(following, seen.get(partition, 0)), self._position(records[-1]))
+            self._moves[partition] = Advance(following, max(following, seen.get(partition, 0)), self._last_position(records))
         return plans
 
-    def _position(self, record: Record) -> Position | None:
-        return self._sources[record.topic].position(record)
+    def _last_position(self, records: Sequence[Record]) -> Position | None:
+        """Give the position of the last record that has one: what can't be read holds up no reader who waits for a token."""
+        position = self._sources[records[0].topic].position
+        return next((found for each in reversed(records) if (found := position(each)) is not None), None)
 
     async def _load(self, plans: Sequence[Plan]) -> None:
         if all(each.complete for each in self.folder.sheets.values()):

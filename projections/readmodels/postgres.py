@@ -5,6 +5,7 @@ Nothing here commits: rows and checkpoint belong to one transaction, which the c
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ class ReadModel:
         self.projection = projection
         self.schema = schema
         self._statements: dict[str, Statements] = {each.name: compose(each, schema) for each in projection.tables}
-        self._types = {each.name: each.sql_types() for each in projection.tables}
+        self._types = {each.name: [*map(_name_kind, each.sql_types())] for each in projection.tables}
         self._keyed: set[str] = set()
 
     async def load(self, connection: Connection, sheet: Sheet, keys: list[Any]) -> None:
@@ -118,6 +119,12 @@ class ReadModel:
         declared = next(each for each in self.projection.tables if each.name == table)
         cursor = await connection.execute(self._statements[table].rows, key_arrays(declared, keys))
         return [found for (found,) in await cursor.fetchall()]
+
+
+def _name_kind(sql_type: str) -> str:
+    """Name a column's type as psycopg's registry does: without length or precision, which the table itself checks."""
+    kind = re.sub(r"\s*\([^)]*\)", "", sql_type)
+    return "bpchar" if kind == "char" else kind
 
 
 async def create_tables(connection: SqlAlchemyConnection, projection: Projection, schema: str) -> None:

@@ -6,6 +6,7 @@ quotes them.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,7 @@ class Statements:
 def compose(table: Table[Any], schema: str) -> Statements:
     """Compose the statements of *table* in *schema*."""
     target = sql.Identifier(schema, table.name)
-    stage = sql.Identifier(f"stage_{schema}_{table.name}"[:63])
+    stage = sql.Identifier(_name_stage(schema, table.name))
     columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
     keys = sql.SQL(", ").join(map(sql.Identifier, table.key))
     picked = sql.SQL("unnest({arrays}) AS picked({keys})").format(arrays=_arrays(table), keys=keys)
@@ -76,6 +77,11 @@ def compose(table: Table[Any], schema: str) -> Statements:
             target=target, picked=picked, keys=keys
         ),
     )
+
+
+def _name_stage(schema: str, table: str) -> str:
+    """Name the stage by a digest, because PostgreSQL cuts names after 63 bytes and two tables must never share one."""
+    return f"stage_{hashlib.sha256(f'{schema}.{table}'.encode()).hexdigest()[:24]}"
 
 
 def key_arrays(table: Table[Any], keys: list[Any]) -> list[list[Any]]:

@@ -101,6 +101,6 @@ class Log:
         """Write *events* in one transaction."""
         await self._producer.publish([(self.partition(e.stream), e.stream.encode(), e.document(), 0) for e in events])
 
-    async def write_raw(self, stream: str, value: bytes) -> None:
-        """Write any bytes under the key *stream*."""
-        await self._producer.publish([(self.partition(stream), stream.encode(), value, 0)])
+    async def write_raw(self, *records: tuple[str, bytes]) -> None:
+        """Write any bytes under any keys, in one transaction."""
+        await self._producer.publish([(self.partition(stream), stream.encode(), value, 0) for stream, value in records])

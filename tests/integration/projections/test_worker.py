@@ -100,9 +100,16 @@ async def test_zombies_write_nothing(runs, log, ledger, tmp_path):
 
 async def test_connections_cut(runs, log, ledger):
     """Workers whose database connections are cut again and again go on and stay exact."""
+    await log.write(ledger.some(40))
+    await runs.serve(app)
     own = open_engine(PostgresSettings(), application="cut me")
     try:
-        async with runs.worker(app, own):
+        async with runs.worker(app, own) as supervisor:
+
+            async def feeds():
+                return supervisor.workers
+
+            await eventually(feeds, "the worker feeds")
             for _ in range(5):
                 await log.write(ledger.some(40))
                 await runs.query(

@@ -44,7 +44,7 @@ async def test_parks_poison_everywhere(runs, log, ledger, monkeypatch):
 async def test_parks_undecodable(runs, log, ledger):
     """Bytes that are no event are parked with their reason, by a live worker and by a replay alike, and nothing else is lost."""
     await log.write(ledger.some(60))
-    await log.write_raw("stranger", b"\x00not json")
+    await log.write_raw(("stranger", b"\x00not json"))
     await log.write(ledger.some(60))
     await runs.serve(app)
     [parked] = await runs.parked()
