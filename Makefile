@@ -62,7 +62,9 @@ wheel: setup ## build the sdist and the wheel into dist/
 
 bench: setup ## measure against the peers, side by side on this machine; prints ratios
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --group bench
-	@$(RUN) python -m benchmarks $(ARGS)
+	@$(RUN) refold up postgres kafka >/dev/null
+	@$(RUN) python -m benchmarks.replay $(ARGS)
+	@$(RUN) python -m benchmarks.cdc_decode
 
 up: setup ## start PostgreSQL, Kafka and Connect
 	@$(RUN) refold up $(ARGS)
