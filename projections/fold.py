@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from eventstore.errors import UsageError
 from eventstore.source import Reader, Record
 from projections.projection import Handler, Projection
 from projections.table import Table
@@ -79,11 +80,19 @@ class Sheet:
         return [] if self.complete else [key for key in set(keys) if key not in self.rows]
 
     def load(self, keys: Iterable[Any], rows: Iterable[Any]) -> None:
-        """Take over what the database holds under *keys*: *rows* exist, the others don't."""
+        """Take over what the database holds under *keys*: *rows* exist, the others don't.
+
+        Raises UsageError for a row under a key that nobody asked for: the handlers' key has another type than the column.
+        """
         self.rows.update(dict.fromkeys(keys))
         key_of = self.table.key_of
         for row in rows:
             key = key_of(row)
+            if key not in self.rows:
+                raise UsageError(
+                    f"table {self.table.name!r}: a row was found under key {key!r}, which no handler asked for in this form; let the "
+                    f"key function give the type of {self.table.row.__name__}'s key"
+                )
             self.rows[key] = row
             self.stored.add(key)
 
@@ -179,7 +188,7 @@ class Folder:
                     key = key_of(body) if key_of else unpack(own)
                     add((index, sheet, function, key, body, detail(body, raw) if detail else None))
             except Exception as error:
-                parked.add((topic, record.key))
+                self._park((topic, record.key))
                 plan.failures.append(Failure(record, describe(error)))
         return plan
 
@@ -201,20 +210,25 @@ class Folder:
         poisoned: set[bytes | None] = set()
         for index, steps in _by_record(plan.steps):
             record = plan.records[index]
-            if record.key in poisoned:
+            if record.key is not None and record.key in poisoned:
                 failures.append(Failure(record, "an earlier record of this key is parked"))
                 continue
             try:
                 made = self._try_record(steps)
             except Exception as error:
                 poisoned.add(record.key)
-                self.parked.add((record.topic, record.key))
+                self._park((record.topic, record.key))
                 failures.append(Failure(record, describe(error)))
                 continue
             for (sheet, key), row in made.items():
                 sheet.rows[key] = row
                 sheet.dirty.add(key)
         return failures
+
+    def _park(self, key: tuple[str, bytes | None]) -> None:
+        """Let later records of *key* wait; one without a key belongs to no stream, so nothing waits behind it."""
+        if key[1] is not None:
+            self.parked.add(key)
 
     def _try_record(self, steps: Sequence[Step]) -> dict[tuple[Sheet, Any], Any]:
         made: dict[tuple[Sheet, Any], Any] = {}

@@ -71,9 +71,10 @@ class Projection:
         self, row: type[R], *, key: str | Sequence[str], name: str | None = None, indexes: Sequence[Sequence[str]] = ()
     ) -> RowTable[R]:
         """Declare a table of *row*s, unique by *key*; *indexes* are built last when the projection is rebuilt."""
-        made = RowTable(self, row, key=key, name=name, indexes=indexes)
-        if any(each.name == made.name for each in self.tables):
-            raise UsageError(f"projection {self.name!r} has two tables called {made.name!r}: give one a name=")
+        called = name or snake(row.__name__)
+        if any(each.name == called for each in self.tables):
+            raise UsageError(f"projection {self.name!r} has two tables called {called!r}: give one a name=")
+        made = RowTable(self, row, key=key, name=called, indexes=indexes)
         self.tables.append(made)
         return made
 

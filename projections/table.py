@@ -102,8 +102,8 @@ class Table(Generic[R]):
         return [self._make_column(name, hints[name]) for name in self.columns]
 
     def _make_column(self, name: str, annotation: Any) -> sa.Column[Any]:
-        kind, nullable = _strip_none(annotation)
-        given = next((each for each in getattr(kind, "__metadata__", ()) if _is_sql_type(each)), None)
+        kind, nullable, remarks = _unwrap(annotation)
+        given = next((each for each in remarks if _is_sql_type(each)), None)
         origin = typing.get_origin(kind)
         plain = origin if isinstance(origin, type) else kind
         make = given or _COLUMN_TYPES.get(plain)
@@ -112,6 +112,8 @@ class Table(Generic[R]):
                 f"{self.row.__name__}.{name}: no column type for {annotation!r}; use one of "
                 f"{', '.join(each.__name__ for each in _COLUMN_TYPES)} or Annotated[..., a SQLAlchemy type]"
             )
+        if nullable and name in self.key:
+            raise UsageError(f"{self.row.__name__}.{name}: a column of the key can't be None; annotate it with {kind!r} alone")
         kind_of_column: Any = make() if callable(make) else make
         return sa.Column(name, kind_of_column, primary_key=name in self.key, nullable=nullable, autoincrement=False)
 
@@ -125,9 +127,14 @@ def _is_sql_type(value: Any) -> bool:
     return isinstance(value, sa.types.TypeEngine) or (isinstance(value, type) and issubclass(value, sa.types.TypeEngine))
 
 
-def _strip_none(annotation: Any) -> tuple[Any, bool]:
+def _unwrap(annotation: Any) -> tuple[Any, bool, list[Any]]:
+    """Take `| None` and `Annotated` off, in whichever order they were put on: the type, whether it takes None, the remarks."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        kind, nullable, remarks = _unwrap(annotation.__origin__)
+        return kind, nullable, [*annotation.__metadata__, *remarks]
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
         members = [each for each in typing.get_args(annotation) if each is not type(None)]
         if len(members) == 1:
-            return members[0], True
-    return annotation, False
+            kind, _, remarks = _unwrap(members[0])
+            return kind, True, remarks
+    return annotation, False, []

@@ -102,5 +102,5 @@ def require_history(bounds: Mapping[tuple[str, int], tuple[int, int]]) -> None:
         raise HistoryIncomplete(
             f"{named}: what lies before is gone, so a replay from the beginning would lose it. Nothing was changed. Publish the events "
             "again from the store into a new topic (REFOLD_KAFKA_TOPIC_PREFIX), and set retention.ms=-1 there.",
-            cut=[f"{topic}[{partition}]" for topic, partition in cut],
+            cut=[f"{topic}[{partition}]" for topic, partition in sorted(cut)],
         )

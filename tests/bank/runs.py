@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 import projections.cli
 import replay.cli
-from eventstore.log.consumer import find_bounds
+from eventstore.log.bounds import find_bounds
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
 from projections.catalogue import list_generations
