@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.console import Output, add_json, make_parser, run, tune_collector
 from eventstore.errors import UsageError
-from eventstore.log.consumer import find_bounds
+from eventstore.log.bounds import find_bounds
 from eventstore.postgres.engine import checkout, open_engine
 from eventstore.postgres.migrate import require_current
 from eventstore.settings import KafkaSettings, PostgresSettings

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from eventstore.log.consumer import find_partitions
+from eventstore.log.bounds import find_partitions
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
 from projections.catalogue import create_generation, find_live, list_generations, lock_pointer, move, note, set_pointer

@@ -13,11 +13,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import Fenced, Unreachable
-from eventstore.log.consumer import GroupReader, LogError, Partition
+from eventstore.log.consumer import LogError, Partition
+from eventstore.log.gate import GroupReader
 from eventstore.postgres.engine import ConnectionLost, checkout
 from eventstore.settings import KafkaSettings
 from projections.catalogue import describe_actor
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 REPORT_S = 1.0
 RETRY_S = 5.0
 """Seconds until a worker that could not mend its error is run again; whatever was wrong may have been put right by then."""
-Transient = (*ConnectionLost, OperationalError, LogError, OSError, Unreachable)
+Transient = (*ConnectionLost, LogError, OSError, Unreachable)
 """What passes by itself: a server that restarts, a network that is cut."""
 
 

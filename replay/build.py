@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from eventstore.errors import TimedOut
-from eventstore.log.consumer import AssignedReader, Batch, Partition
+from eventstore.log.assigned import AssignedReader
+from eventstore.log.consumer import Batch, Partition
 from eventstore.moments import reach
 from projections.catalogue import describe_actor
 from projections.checkpoint import Vector, has_reached
 from projections.fold import HandlerFailed
+from projections.generation import Generation
 from projections.pipeline import Pipeline
 from replay.settings import ReplaySettings
 
@@ -108,6 +110,11 @@ class Builder:
         while not has_reached(await self._reader.seen(), ends):
             await self._step()
         return {each: self.vector[each] for each in partitions}
+
+    async def find_goal(self, live: Generation, vector: Vector) -> Vector:
+        """Give the vector at which this build can be compared with *live* at *vector*; topics that *live* lacks go to their end."""
+        ends = await self.last_records([each for each in self.partitions if each[0] not in live.topics])
+        return {each: ends[each] if each in ends else vector.get(each, 0) for each in self.partitions}
 
     async def feed(self) -> None:
         """Go on a little with no goal, and commit: what keeps the generation current until a worker takes over."""

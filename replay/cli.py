@@ -26,8 +26,9 @@ from replay.collect import collect
 from replay.cutover import swap, wait_for_workers
 from replay.operator import operating
 from replay.progress import Reporter
-from replay.run import Choices, Replay, require_beginning
+from replay.run import Replay, require_beginning
 from replay.settings import ReplaySettings
+from replay.trial import Choices
 
 
 def main(argv: Sequence[str] | None = None) -> int:

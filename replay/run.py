@@ -9,24 +9,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from eventstore.errors import Fenced, PreconditionFailed, UsageError, VerificationFailed
+from eventstore.errors import Fenced, UsageError
 from eventstore.log.admin import Admin
-from eventstore.log.consumer import AssignedReader, find_bounds, find_partitions
+from eventstore.log.assigned import AssignedReader
+from eventstore.log.bounds import find_bounds, find_partitions
 from eventstore.log.topics import require_kept
 from eventstore.moments import reach
 from eventstore.postgres.engine import checkout
 from eventstore.postgres.statements import load
 from eventstore.settings import KafkaSettings
 from projections.catalogue import add_detail, create_generation, find_live, list_generations, move
-from projections.checkpoint import Vector, has_reached, read_vector
+from projections.checkpoint import read_vector
 from projections.fingerprint import fingerprint
 from projections.generation import Generation, State
-from projections.parking import count_parked
 from projections.pipeline import Pipeline
 from projections.projection import Projection
 from projections.readmodels.postgres import create_indexes, create_tables
@@ -37,17 +36,8 @@ from replay.cutover import Swap, swap
 from replay.plan import Plan, Step, make_plan
 from replay.progress import Reporter
 from replay.settings import ReplaySettings
-from replay.verify import Report, compare
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What the operator chose."""
-
-    swap: bool = True
-    accept_parked: bool = False
-    accept_differences: bool = False
-    grace_s: float = 900.0
+from replay.trial import Choices, Trial
+from replay.verify import Report
 
 
 class Replay:
@@ -114,8 +104,9 @@ class Replay:
         self._reporter.step(
             "build", f"{pipeline.applied:,} records in {took:.1f} s ({rate:,}/s)", records=pipeline.applied, seconds=took
         )
-        report = await self._verify(generation, builder)
-        generation = await self._judge(generation, report)
+        trial = Trial(self.projection, self._engine, self._reporter, self._settings)
+        report = await trial.compare(generation, builder)
+        generation = await trial.judge(generation, report, self._choices)
         facts: dict[str, Any] = {"projection": self.projection.name, "generation": generation.number, "records": pipeline.applied}
         facts |= {"build_s": round(took, 3), "rate": rate, "verification": report.facts()}
         if not self._choices.swap:
@@ -174,98 +165,11 @@ class Replay:
         """Go up to where the live generation is and no further, so that both can be compared there; without one, to the end."""
         async with checkout(self._engine) as connection:
             live = await find_live(connection, self.projection.name)
-            goal = await self._find_goal(connection, live, builder) if live else None
+            goal = await builder.find_goal(live, await read_vector(connection, live.id)) if live else None
         if goal is None:
             await builder.catch_up()
         else:
             await builder.advance_to(goal)
-
-    async def _find_goal(self, connection: Any, live: Generation, builder: Builder) -> Vector:
-        vector = await read_vector(connection, live.id)
-        new = [each for each in builder.partitions if each[0] not in live.topics]
-        ends = await builder.last_records(new)
-        return {each: ends[each] if each in ends else vector.get(each, 0) for each in builder.partitions}
-
-    async def _verify(self, generation: Generation, builder: Builder) -> Report:
-        started = time.monotonic()
-        report = Report()
-        async with checkout(self._engine) as live_side, checkout(self._engine) as new_side:
-            live = await find_live(live_side, self.projection.name)
-            if live is not None and await self._can_compare(live_side, live, generation, builder):
-                async with live_side.transaction():
-                    await live_side.execute(load("replay", "begin_snapshot"))
-                    await live_side.execute(load("replay", "allow_idling"))
-                    await builder.advance_to(await self._find_goal(live_side, live, builder))
-                    async with new_side.transaction():
-                        sides = (live.schema_name, live_side), (generation.schema_name, new_side)
-                        report = await compare(self.projection, *sides, samples=self._settings.samples)
-        report.failed_checks = await self._run_checks(generation)
-        took = time.monotonic() - started
-        for each in report.tables or ["no live generation to compare with"]:
-            self._reporter.step("verify", f"{each}")
-        self._reporter.step(
-            "verify", f"{'equal' if report.is_equal else 'different'} in {took:.1f} s", seconds=took, equal=report.is_equal
-        )
-        return report
-
-    async def _can_compare(self, connection: Any, live: Generation, generation: Generation, builder: Builder) -> bool:
-        """Wait until *live* is where the build is, if it is behind, as after a run that was killed on its way to the swap.
-
-        False when it does not come and the comparison was made already, at an earlier vector, or decides nothing.
-        Raises PreconditionFailed when it is still needed.
-        """
-        shared = {each: offset for each, offset in builder.vector.items() if each[0] in live.topics}
-        until = time.monotonic() + (0 if generation.detail.get("verified") else self._settings.swap_s)
-        while not has_reached(vector := await read_vector(connection, live.id), shared):
-            if time.monotonic() < until:
-                await asyncio.sleep(0.05)
-                continue
-            behind = sum(max(0, offset - vector.get(each, 0)) for each, offset in shared.items())
-            if live.fingerprint == self.fingerprint and not generation.detail.get("verified"):
-                raise PreconditionFailed(
-                    f"{live} is {behind:,} records behind {generation}, so they can't be compared. Start `projections run` of the "
-                    "release that is live, then run this again; what is built stays."
-                )
-            self._reporter.step("verify", f"not compared again: {live} is {behind:,} records behind and nothing feeds it")
-            return False
-        return True
-
-    async def _run_checks(self, generation: Generation) -> list[str]:
-        failed: list[str] = []
-        async with self._engine.connect() as plain:
-            bound = await plain.execution_options(schema_translate_map={self.projection.slug: generation.schema_name})
-            for check in self.projection.checks:
-                found = (await bound.execute(check.query().limit(3))).mappings().all()
-                if found:
-                    failed.append(f"{check.name}: {[dict(each) for each in found]}")
-        return failed
-
-    async def _judge(self, generation: Generation, report: Report) -> Generation:
-        async with checkout(self._engine) as connection:
-            parked = await count_parked(connection, generation.id)
-            live = await find_live(connection, self.projection.name)
-        if parked and not self._choices.accept_parked:
-            raise VerificationFailed(
-                f"{generation} has {parked} parked records, so it was not swapped in (see `projections parked`). "
-                " Mend the handler and replay again, or accept them with --accept-parked.",
-                parked=parked,
-            )
-        if report.failed_checks:
-            raise VerificationFailed(
-                f"{generation} fails its checks: {'; '.join(report.failed_checks)}. The live generation still serves."
-            )
-        same_code = live is not None and live.fingerprint == self.fingerprint
-        if same_code and not report.is_equal and not self._choices.accept_differences:
-            raise VerificationFailed(
-                f"{generation} was built by the same code as {live} but holds other rows: {'; '.join(map(str, report.tables))}. "
-                "Either the live rows were changed by hand or a handler isn't deterministic. Swap all the same with --accept-differences.",
-                **report.facts(),
-            )
-        generation = await self._move(generation, State.VERIFIED)
-        async with checkout(self._engine) as connection:
-            await add_detail(connection, generation, {"verified": True})
-        reach("replay.verified")
-        return generation
 
     async def _swap(self, generation: Generation, builder: Builder, report: Report) -> Swap:
         swapped = await swap(

@@ -1,25 +1,19 @@
-"""Reading topics: by assignment (one reader owns what it names) or by consumer group behind a gate.
+"""A Kafka consumer that never guesses: what the readers by assignment and by group have in common.
 
-Both never fall back to a default offset: where to start comes from the caller's checkpoint, and an offset that the log does not
+Neither falls back to a default offset: where to start comes from the caller's checkpoint, and an offset that the log does not
 have is an error, never a silent jump. Whole fetches are drained, because leftovers stall the broker's connection for 100 ms.
-
-aiokafka publishes an assignment before its listener runs, goes on fetching from Kafka's own committed offsets meanwhile, and
-swallows what a listener raises. Hence the gate of `GroupReader`: the listener only pauses and closes the gate; the reader's own
-loop claims the checkpoint, seeks and opens it, so that a failure there is raised where somebody hears it. Source: ADR 0004.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError, OffsetOutOfRangeError
 
-from eventstore.errors import HistoryIncomplete, PreconditionFailed, Unreachable
-from eventstore.log.fetch import fetch
+from eventstore.errors import HistoryIncomplete, Unreachable
 from eventstore.settings import KafkaSettings
 from eventstore.source import Record
 
@@ -48,7 +42,7 @@ def make_consumer(settings: KafkaSettings, group: str | None, *, bulk: bool, ins
         max_poll_interval_ms=300_000,
         rebalance_timeout_ms=20_000,
         metadata_max_age_ms=30_000,
-        check_crcs=not bulk,
+        check_crcs=True,
     )
 
 
@@ -64,7 +58,7 @@ async def start_consumer(consumer: Any, settings: KafkaSettings) -> None:
         ) from error
 
 
-class _Reader:
+class Reader:
     """What both readers share: polling, positions, ends, and telling Kafka about the progress."""
 
     def __init__(self, settings: KafkaSettings, group: str, *, bulk: bool, instance: str | None = None) -> None:
@@ -108,180 +102,3 @@ class _Reader:
         if offsets:
             with contextlib.suppress(KafkaError):
                 await self._consumer.commit({TopicPartition(*each): offset for each, offset in offsets.items()})
-
-
-class AssignedReader(_Reader):
-    """Reads exactly the partitions it is told to, from exactly the offsets it is told: a replay's reader.
-
-    `limit` bounds it: records at or past a partition's limit are not given, and are read again when the limit is lifted.
-    """
-
-    def __init__(self, settings: KafkaSettings, group: str) -> None:
-        super().__init__(settings, group, bulk=True)
-        self._limit: dict[Partition, int] = {}
-
-    async def open(self, start: Mapping[Partition, int]) -> None:
-        """Connect and take up *start*."""
-        await start_consumer(self._consumer, self.settings)
-        self._consumer.assign([TopicPartition(*each) for each in start])
-        self.seek(start)
-
-    async def _fetch(self, timeout_s: float) -> Batch:
-        return dict(await fetch(self._consumer, timeout_s))
-
-    def seek(self, offsets: Mapping[Partition, int]) -> None:
-        """Go on from *offsets*; what was fetched from elsewhere is dropped."""
-        for each, offset in offsets.items():
-            self._consumer.seek(TopicPartition(*each), offset)
-
-    def limit(self, offsets: Mapping[Partition, int] | None) -> None:
-        """Give no record at or past *offsets* from now on (None = no limit). No limit may lie before what was already given."""
-        self._consumer.resume(*self._consumer.assignment())
-        self._limit = dict(offsets or {})
-
-    async def poll(self, timeout_s: float) -> Batch:
-        """Give what was fetched, in order per partition; empty after *timeout_s* seconds without records."""
-        batch = await self._poll(timeout_s)
-        if not self._limit:
-            return batch
-        return {each: kept for each, records in batch.items() if (kept := self._cut(each, records))}
-
-    def _cut(self, partition: Partition, records: Sequence[Record]) -> Sequence[Record]:
-        limit = self._limit.get(partition)
-        if limit is None or records[-1].offset < limit:
-            return records
-        self._consumer.seek(TopicPartition(*partition), limit)
-        self._consumer.pause(TopicPartition(*partition))
-        return [each for each in records if each.offset < limit]
-
-
-Claiming = Callable[[list[Partition]], Awaitable[Mapping[Partition, int]]]
-
-
-class GroupReader(_Reader):
-    """Reads what the consumer group assigns, starting where *claim* says, and never hands out a record of an older assignment."""
-
-    def __init__(self, settings: KafkaSettings, group: str, topics: Sequence[str], claim: Claiming) -> None:
-        super().__init__(settings, group, bulk=False)
-        self._topics = list(topics)
-        self._claim = claim
-        self._gate = 0
-        self._open = False
-        self._assigned: list[Partition] | None = None
-        self._changed = asyncio.Event()
-
-    async def open(self) -> None:
-        """Connect and join the group."""
-        await start_consumer(self._consumer, self.settings)
-        self._consumer.subscribe(self._topics, listener=_Listener(self))
-
-    @property
-    def gate(self) -> int:
-        """The number of the present assignment; work begun under another number must be dropped."""
-        return self._gate
-
-    @property
-    def is_open(self) -> bool:
-        """True while an assignment is claimed and records flow."""
-        return self._open
-
-    @property
-    def assigned(self) -> list[Partition]:
-        """The partitions in this reader's hands."""
-        return sorted(self._assigned or [])
-
-    async def poll(self, timeout_s: float) -> Batch:
-        """Give what was fetched under the present assignment; empty after *timeout_s* seconds, and while there is none."""
-        if not self._open and not await self._enter(timeout_s):
-            return {}
-        gate = self._gate
-        try:
-            batch = await self._poll(timeout_s)
-        except NoOffsetForPartitionError:
-            if gate == self._gate and self._open:
-                raise
-            return {}
-        return batch if gate == self._gate and self._open else {}
-
-    async def _enter(self, timeout_s: float) -> bool:
-        if self._assigned is None:
-            self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), timeout_s)
-        if self._assigned is None:
-            return False
-        gate, assigned = self._gate, self._assigned
-        start = await self._claim(assigned)
-        if gate != self._gate:
-            return False
-        for each in assigned:
-            self._consumer.seek(TopicPartition(*each), start[each])
-        self._consumer.resume(*(TopicPartition(*each) for each in assigned))
-        self._open = True
-        return True
-
-    def rejoin(self) -> None:
-        """Claim again before the next record, as after being fenced."""
-        self._close()
-        if self._assigned:
-            self._consumer.pause(*(TopicPartition(*each) for each in self._assigned))
-
-    def _close(self) -> None:
-        self._gate += 1
-        self._open = False
-
-    def _take(self, assigned: Iterable[Any]) -> None:
-        self._consumer.pause(*assigned)
-        self._close()
-        self._assigned = sorted((each.topic, each.partition) for each in assigned)
-        self._changed.set()
-
-    def _drop(self) -> None:
-        self._close()
-        self._assigned = None
-
-
-class _Listener(ConsumerRebalanceListener):
-    """Only pauses and closes the gate; see the module's docstring for why it must not do more."""
-
-    def __init__(self, reader: GroupReader) -> None:
-        self._reader = reader
-
-    def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002
-        self._reader._drop()  # pyright: ignore[reportPrivateUsage]
-
-    def on_partitions_assigned(self, assigned: Any) -> None:
-        self._reader._take(assigned)  # pyright: ignore[reportPrivateUsage]
-
-
-async def find_partitions(settings: KafkaSettings, topics: Sequence[str]) -> dict[str, int]:
-    """Give each topic's number of partitions. Raises PreconditionFailed that names the topics which do not exist."""
-    consumer = make_consumer(settings, None, bulk=False)
-    await start_consumer(consumer, settings)
-    try:
-        cluster = await consumer._client.fetch_all_metadata()
-        known = {each: len(cluster.partitions_for_topic(each) or ()) for each in topics}
-    finally:
-        await consumer.stop()
-    missing = [each for each in topics if not known.get(each)]
-    if missing:
-        raise PreconditionFailed(
-            f"topic {', '.join(missing)} does not exist on {settings.bootstrap}: start `eventstore relay` for events, "
-            "`cdc apply` for captured tables, and check REFOLD_KAFKA_TOPIC_PREFIX",
-            missing=missing,
-        )
-    return known
-
-
-async def find_bounds(
-    settings: KafkaSettings, partitions: Iterable[Partition]
-) -> tuple[dict[Partition, int], dict[Partition, int]]:
-    """Give the first and the end offset of each partition."""
-    consumer = make_consumer(settings, None, bulk=False)
-    await start_consumer(consumer, settings)
-    try:
-        wanted = [TopicPartition(*each) for each in partitions]
-        first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
-    finally:
-        await consumer.stop()
-    return {(p.topic, p.partition): o for p, o in first.items()}, {(p.topic, p.partition): o for p, o in end.items()}

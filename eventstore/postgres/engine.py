@@ -14,13 +14,14 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from eventstore.errors import Unreachable
 from eventstore.settings import PostgresSettings
 
 Connection = psycopg.AsyncConnection[Any]
-ConnectionLost = (psycopg.OperationalError, psycopg.InterfaceError)
+ConnectionLost = (psycopg.OperationalError, psycopg.InterfaceError, OperationalError)
 """What a statement raises when its connection is gone; take a new one."""
 
 

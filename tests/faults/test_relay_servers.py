@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from compose.stack import Stack
 from eventstore import KafkaSettings, PostgresSettings, RawEvent
 from eventstore.codec import decode
-from eventstore.log.consumer import find_bounds, make_consumer, start_consumer
+from eventstore.log.bounds import find_bounds
+from eventstore.log.consumer import make_consumer, start_consumer
 from eventstore.postgres import PostgresEventStore, migrate, open_engine
 from eventstore.relay import Relay
 from tests.stack.plugin import own_settings

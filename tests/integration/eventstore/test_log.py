@@ -6,7 +6,7 @@ import pytest
 
 from eventstore.errors import HistoryIncomplete, PreconditionFailed, Unreachable
 from eventstore.log.admin import Admin
-from eventstore.log.consumer import find_bounds
+from eventstore.log.bounds import find_bounds
 from eventstore.log.producer import TransactionalProducer
 from eventstore.log.tail import read_tail
 from eventstore.log.topics import ensure_events_topic

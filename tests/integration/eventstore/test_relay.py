@@ -17,7 +17,8 @@ from eventstore import Envelope, KafkaSettings, NewEvent, Position, PostgresSett
 from eventstore.codec import decode
 from eventstore.errors import Fenced, PreconditionFailed
 from eventstore.log.admin import Admin
-from eventstore.log.consumer import find_bounds, make_consumer, start_consumer
+from eventstore.log.bounds import find_bounds
+from eventstore.log.consumer import make_consumer, start_consumer
 from eventstore.log.events import EventSource
 from eventstore.log.partitioner import partition_of
 from eventstore.log.wire import parse
