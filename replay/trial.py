@@ -1,0 +1,135 @@
+"""The trial of a built generation: whether it holds what it should hold.
+
+It is compared with the live one at the same offset vector, and the user's checks run on it. The same code must give the same
+rows; changed code gives differences, which are reported. Parked records, failed checks and unexplained differences keep it from
+going live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from eventstore.errors import PreconditionFailed, VerificationFailed
+from eventstore.moments import reach
+from eventstore.postgres.engine import checkout
+from eventstore.postgres.statements import load
+from projections.catalogue import add_detail, find_live, move
+from projections.checkpoint import has_reached, read_vector
+from projections.fingerprint import fingerprint
+from projections.generation import Generation, State
+from projections.parking import count_parked
+from projections.projection import Projection
+from replay.build import Builder
+from replay.progress import Reporter
+from replay.settings import ReplaySettings
+from replay.verify import Report, compare
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the operator chose."""
+
+    swap: bool = True
+    accept_parked: bool = False
+    accept_differences: bool = False
+    grace_s: float = 900.0
+
+
+class Trial:
+    """Tries one projection's new generation."""
+
+    def __init__(self, projection: Projection, engine: AsyncEngine, reporter: Reporter, settings: ReplaySettings) -> None:
+        self._projection = projection
+        self._fingerprint = fingerprint(projection)
+        self._engine = engine
+        self._reporter = reporter
+        self._settings = settings
+
+    async def compare(self, generation: Generation, builder: Builder) -> Report:
+        """Take the build to the live generation's vector, compare both there, and run the user's checks."""
+        started = time.monotonic()
+        report = Report()
+        async with checkout(self._engine) as live_side, checkout(self._engine) as new_side:
+            live = await find_live(live_side, self._projection.name)
+            if live is not None and await self._can_compare(live_side, live, generation, builder):
+                async with live_side.transaction():
+                    await live_side.execute(load("replay", "begin_snapshot"))
+                    await live_side.execute(load("replay", "allow_idling"))
+                    await builder.advance_to(await builder.find_goal(live, await read_vector(live_side, live.id)))
+                    async with new_side.transaction():
+                        sides = (live.schema_name, live_side), (generation.schema_name, new_side)
+                        report = await compare(self._projection, *sides, samples=self._settings.samples)
+        report.failed_checks = await self._run_checks(generation)
+        took = time.monotonic() - started
+        for each in report.tables or ["no live generation to compare with"]:
+            self._reporter.step("verify", f"{each}")
+        self._reporter.step(
+            "verify", f"{'equal' if report.is_equal else 'different'} in {took:.1f} s", seconds=took, equal=report.is_equal
+        )
+        return report
+
+    async def _can_compare(self, connection: Any, live: Generation, generation: Generation, builder: Builder) -> bool:
+        """Wait until *live* is where the build is, if it is behind, as after a run that was killed on its way to the swap.
+
+        False when it does not come and the comparison was made already, at an earlier vector, or decides nothing.
+        Raises PreconditionFailed when it is still needed.
+        """
+        shared = {each: offset for each, offset in builder.vector.items() if each[0] in live.topics}
+        until = time.monotonic() + (0 if generation.detail.get("verified") else self._settings.swap_s)
+        while not has_reached(vector := await read_vector(connection, live.id), shared):
+            if time.monotonic() < until:
+                await asyncio.sleep(0.05)
+                continue
+            behind = sum(max(0, offset - vector.get(each, 0)) for each, offset in shared.items())
+            if live.fingerprint == self._fingerprint and not generation.detail.get("verified"):
+                raise PreconditionFailed(
+                    f"{live} is {behind:,} records behind {generation}, so they can't be compared. Start `projections run` of the "
+                    "release that is live, then run this again; what is built stays."
+                )
+            self._reporter.step("verify", f"not compared again: {live} is {behind:,} records behind and nothing feeds it")
+            return False
+        return True
+
+    async def _run_checks(self, generation: Generation) -> list[str]:
+        failed: list[str] = []
+        async with self._engine.connect() as plain:
+            bound = await plain.execution_options(schema_translate_map={self._projection.slug: generation.schema_name})
+            for check in self._projection.checks:
+                found = (await bound.execute(check.query().limit(3))).mappings().all()
+                if found:
+                    failed.append(f"{check.name}: {[dict(each) for each in found]}")
+        return failed
+
+    async def judge(self, generation: Generation, report: Report, choices: Choices) -> Generation:
+        """Let a generation that passed be verified. Raises VerificationFailed otherwise; the live one still serves."""
+        async with checkout(self._engine) as connection:
+            parked = await count_parked(connection, generation.id)
+            live = await find_live(connection, self._projection.name)
+        if parked and not choices.accept_parked:
+            raise VerificationFailed(
+                f"{generation} has {parked} parked records, so it was not swapped in (see `projections parked`). "
+                " Mend the handler and replay again, or accept them with --accept-parked.",
+                parked=parked,
+            )
+        if report.failed_checks:
+            raise VerificationFailed(
+                f"{generation} fails its checks: {'; '.join(report.failed_checks)}. The live generation still serves."
+            )
+        same_code = live is not None and live.fingerprint == self._fingerprint
+        if same_code and not report.is_equal and not choices.accept_differences:
+            raise VerificationFailed(
+                f"{generation} was built by the same code as {live} but holds other rows: {'; '.join(map(str, report.tables))}. "
+                "Either the live rows were changed by hand or a handler isn't deterministic. Swap all the same with --accept-differences.",
+                **report.facts(),
+            )
+        async with checkout(self._engine) as connection:
+            if generation.state is not State.VERIFIED:
+                generation = await move(connection, generation, State.VERIFIED)
+            await add_detail(connection, generation, {"verified": True})
+        reach("replay.verified")
+        return generation
