@@ -34,7 +34,6 @@ $(STAMP): pyproject.toml
 	@touch "$@"
 
 demo: setup ## start the stack, run the flights example, end to end
-	@$(RUN) refold up
 	@$(RUN) refold demo $(ARGS)
 
 test: setup ## run all tests on real servers; ARGS="-k replay" chooses
