@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,9 @@ from projections.generation import Generation, State
 from projections.registry import Projections
 from projections.settings import ProjectionSettings
 from projections.supervisor import Supervisor
-from tests.bank.oracle import Rows
+from tests.bank.log import Recorded
+from tests.bank.oracle import Rows, expect
+from tests.faults.history import History
 from tests.stack.waiting import eventually
 
 KEYS = {"balance": "account", "kind_total": "kind", "trail": "stream"}
@@ -120,6 +122,12 @@ class Runs:
         async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True, row_factory=dict_row) as connection:
             cursor = await connection.execute(statement, values)  # type: ignore[arg-type]
             return await cursor.fetchall() if cursor.description else []
+
+    async def history(self, events: Iterable[Recorded], worth: Callable[[int], int] = int) -> History:
+        """Give what the live read model says of *events*, for the checker."""
+        rows, expected = await self.rows(), expect(events, worth)
+        recorded, applied = ({stream: row["versions"] for stream, row in each["trail"].items()} for each in (expected, rows))
+        return History(recorded, applied, found=rows, expected=expected)
 
     async def parked(self) -> list[dict[str, Any]]:
         """List what is set aside."""

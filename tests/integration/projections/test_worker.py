@@ -13,6 +13,7 @@ from projections.registry import Projections
 from tests.bank.oracle import expect
 from tests.bank.release1 import app
 from tests.bank.runs import ended, hear
+from tests.faults.history import check
 from tests.stack.waiting import eventually
 
 
@@ -49,7 +50,7 @@ async def test_processes_share_partitions(runs, log, ledger):
         first.kill()
         await log.write(ledger.some(100))
         await runs.current(timeout_s=60)
-        assert await runs.rows() == expect(ledger.events)
+        assert check(await runs.history(ledger.events)) == []
         second.send_signal(signal.SIGTERM)
         await asyncio.to_thread(second.wait, 20)
         assert second.returncode == 0, "a worker leaves in peace when asked to"
@@ -68,7 +69,7 @@ async def test_restarts_after_kill(runs, log, ledger, moment):
     await runs.evict()
     async with runs.worker(app):
         await runs.current()
-    assert await runs.rows() == expect(ledger.events)
+    assert check(await runs.history(ledger.events)) == []
 
 
 async def test_zombies_write_nothing(runs, log, ledger, tmp_path):
@@ -90,12 +91,12 @@ async def test_zombies_write_nothing(runs, log, ledger, tmp_path):
         assert await runs.evict() == 2
         async with runs.worker(app):
             await runs.current()
-            assert await runs.rows() == expect(ledger.events)
+            assert check(await runs.history(ledger.events)) == []
             for each in (paused, stopped):
                 each.send_signal(signal.SIGCONT)
             await log.write(ledger.some(100))
             await runs.current()
-            assert await runs.rows() == expect(ledger.events)
+            assert check(await runs.history(ledger.events)) == []
 
 
 async def test_connections_cut(runs, log, ledger):
@@ -117,7 +118,7 @@ async def test_connections_cut(runs, log, ledger):
                     "WHERE application_name = 'cut me' AND datname = current_database()"
                 )
             await runs.current()
-            assert await runs.rows() == expect(ledger.events)
+            assert check(await runs.history(ledger.events)) == []
     finally:
         await own.dispose()
 
@@ -131,7 +132,7 @@ async def test_workers_come_and_go(runs, log, ledger):
                 await runs.current()
             await log.write(ledger.some(60))
         await runs.current()
-    assert await runs.rows() == expect(ledger.events)
+    assert check(await runs.history(ledger.events)) == []
 
 
 async def test_parks_and_goes_on(runs, log, ledger):
@@ -211,6 +212,6 @@ async def _await_owners(runs, count):
 
 
 async def _bounds(runs):
-    from eventstore.log.consumer import find_bounds
+    from eventstore.log.bounds import find_bounds
 
     return await find_bounds(runs.kafka, [(runs.kafka.events_topic, each) for each in range(4)])
