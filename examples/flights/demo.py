@@ -152,9 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, metavar="N", help="only the last N days of the year (default: all)")
     parser.add_argument("--month", type=int, choices=range(1, 13), metavar="M", help="only this month")
-    parser.add_argument(
-        "--speed", type=float, default=1440, help="how fast the last day is played (default: 1440, a day a minute)"
-    )
+    parser.add_argument("--speed", type=float, default=2000, help="how fast the last day is played (default: 2000, 40 s)")
     parser.add_argument("--keep", action="store_true", help="keep databases and topics afterwards, to look around")
     try:
         return asyncio.run(run(parser.parse_args(argv)))

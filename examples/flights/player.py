@@ -16,6 +16,7 @@ from examples.flights.history import midnight
 from examples.flights.live import Clock, Played, day_of, play
 
 READ_BACK_EVERY = 50
+NIGHT = timedelta(hours=4)
 STATUS: dict[type, str] = {
     FlightScheduled: "scheduled",
     FlightDeparted: "departed",
@@ -42,8 +43,8 @@ class Player:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to play, in the background."""
-        self._clock = Clock(midnight(self.day), self.speed)
+        """Begin to play, in the background, an hour before the first flights leave; the timetable comes at once."""
+        self._clock = Clock(midnight(self.day) + NIGHT, self.speed)
         self._task = asyncio.create_task(self._play(), name="live")
 
     def held(self) -> contextlib.AbstractAsyncContextManager[None]:

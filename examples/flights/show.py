@@ -19,21 +19,33 @@ class Step:
     """One step in hand. `progress` as often as you like; `note` what belongs beside its time in the table."""
 
     title: str
-    bar: Progress | None
+    is_terminal: bool
     notes: list[str] = field(default_factory=list[str])
     seconds: float = 0.0
+    _bar: Progress | None = None
     _task: TaskID | None = None
     _printed: float = field(default_factory=time.monotonic)
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Show that *done* of about *total* are done."""
-        if self.bar:
-            if self._task is None:
-                self._task = self.bar.add_task(self.title, total=total, text=text)
-            self.bar.update(self._task, completed=done, total=total, text=text)
+        if self.is_terminal:
+            self._draw(done, total, text)
         elif time.monotonic() - self._printed > LINE_S:
             self._printed = time.monotonic()
             print(f"    {done:,} of {total:,}: {text}", flush=True)
+
+    def _draw(self, done: int, total: int, text: str) -> None:
+        if self._bar is None or self._task is None:
+            columns = (TextColumn("   "), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self.title, total=total, text=text)
+        self._bar.update(self._task, completed=done, total=total, text=text)
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar:
+            self._bar.stop()
 
     def note(self, text: str) -> None:
         """Remember a figure for the table."""
@@ -52,15 +64,12 @@ class Show:
     def step(self, title: str) -> Generator[Step]:
         """Announce a step, run it, and say how long it took."""
         print(f"\n==> {title}", flush=True)
-        step = Step(title, self._make_bar())
+        step = Step(title, self._is_terminal)
         begun = time.monotonic()
         try:
-            if step.bar:
-                with step.bar:
-                    yield step
-            else:
-                yield step
+            yield step
         finally:
+            step.end()
             step.seconds = time.monotonic() - begun
         self.steps.append(step)
         print(f"    {step.seconds:.1f} s{''.join(f'; {note}' for note in step.notes)}", flush=True)
@@ -77,9 +86,3 @@ class Show:
             print(f"{step.title:<{width}}  {step.seconds:7.1f} s  {'; '.join(step.notes)}".rstrip())
         print(f"{'all':<{width}}  {time.monotonic() - self._begun:7.1f} s")
         print(f"\nlargest memory: {', '.join(f'{name} {size} MB' for name, size in memory.items())}", flush=True)
-
-    def _make_bar(self) -> Progress | None:
-        if not self._is_terminal:
-            return None
-        columns = (BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
-        return Progress(*columns, console=Console(stderr=True), transient=True)

@@ -24,6 +24,8 @@ from examples.flights.stage import Stage
 
 CONNECTOR = str(operations.HERE / "connector.toml")
 RELEASE1, RELEASE2 = ("--app", "examples.flights.release1:app"), ("--app", "examples.flights.release2:app")
+OnTime = dict[str, tuple[int, int]]
+"""Flights on time and flights planned, by airline."""
 
 
 class Story:
@@ -107,7 +109,6 @@ class Story:
 
     async def replay(self) -> None:
         """Deploy release 2 beside release 1 and replay the changed projection while everything goes on."""
-        before = await self._on_time()
         self.children.start("worker-release2", "projections", "run", *RELEASE2)
         await self.children.run("plan", "projections", "plan", *RELEASE2)
         with self.show.step("Replay punctuality v2 from the beginning, while events come and pages are read") as step:
@@ -116,15 +117,17 @@ class Story:
             answer = await self.children.run("replay", *command, echo=True)
             self.show.say(answer.strip())
             step.note(f"{self._player.played - played} live events meanwhile")
-        self._show_difference(before, await self._on_time())
 
     async def roll_back(self) -> None:
-        """Go back to the first generation, which was fed all the time."""
+        """Go back to the first generation, which was fed all the time; the day stands still, so that both can be compared."""
         with self.show.step("Roll back to v1"):
-            self.show.say(
-                (await self.children.run("rollback", "replay", "rollback", *RELEASE1, "--projection", "punctuality")).strip()
-            )
-            await self._require_version(1)
+            async with self._player.held():
+                await self.stage.wait_current()
+                fixed = await self._on_time()
+                command = ("replay", "rollback", *RELEASE1, "--projection", "punctuality")
+                self.show.say((await self.children.run("rollback", *command)).strip())
+                await self._require_version(1)
+                self._show_difference(await self._on_time(), fixed)
 
     async def swap_again(self) -> None:
         """Make version 2 live again."""
@@ -175,7 +178,7 @@ class Story:
         if live["version"] != version:
             raise StoryFailed(f"readers see punctuality {live}, not version {version}")
 
-    async def _on_time(self) -> dict[str, tuple[int, int]]:
+    async def _on_time(self) -> OnTime:
         """Give flights on time and flights planned, by the airline's current name."""
         sums: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
         for row in (await self._get("/punctuality"))["rows"]:
@@ -183,15 +186,17 @@ class Story:
             sums[row["airline"] or row["carrier"]] = on_time + row["on_time"], planned + row["scheduled"]
         return sums
 
-    def _show_difference(self, before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> None:
-        def share(sums: dict[str, tuple[int, int]], airline: str) -> float:
+    def _show_difference(self, faulty: OnTime, fixed: OnTime) -> None:
+        """Print the airlines that the bug flattered most."""
+
+        def share(sums: OnTime, airline: str) -> float:
             on_time, planned = sums[airline]
             return 100 * on_time / planned
 
-        by_difference = sorted(before, key=lambda airline: share(after, airline) - share(before, airline))
-        self.show.say("on time, of all planned flights:            v1       v2")
-        for airline in by_difference[:5]:
-            self.show.say(f"{airline:<38} {share(before, airline):6.2f} % {share(after, airline):6.2f} %")
+        flattered = sorted(faulty, key=lambda airline: share(fixed, airline) - share(faulty, airline))
+        self.show.say(f"{'on time, of all planned flights':<38} {'v1':>7}   {'v2':>7}")
+        for airline in flattered[:5]:
+            self.show.say(f"{airline:<38} {share(faulty, airline):6.2f} % {share(fixed, airline):6.2f} %")
 
 
 def _free_port() -> int:
