@@ -21,6 +21,7 @@ async def test_swaps_under_load(runs, log, ledger):
         while not stopping.is_set():
             await log.write(ledger.some(10))
 
+    await runs.serve(release1.app)
     async with runs.worker(release1.app), runs.worker(release2.app):
         await runs.current()
         producing = asyncio.create_task(produce())
@@ -35,6 +36,7 @@ async def test_swaps_under_load(runs, log, ledger):
 async def test_rollback_is_current(runs, log, ledger):
     """The retired generation is fed on, so a rollback shows what came in after the swap; a second one goes forward again."""
     await log.write(ledger.some(100))
+    await runs.serve(release1.app)
     async with runs.worker(release1.app), runs.worker(release2.app):
         await runs.current()
         assert (await runs.rebuild(release=2)).code == 0
