@@ -50,10 +50,15 @@ class _Route(NamedTuple):
 
 
 def _take_single(key: Any) -> Any:
-    return key[0] if type(key) is tuple else key  # pyright: ignore[reportUnknownVariableType]
+    return _take_whole(key)[0] if type(key) is tuple else key
 
 
 def _take_whole(key: Any) -> Any:
+    if key == ():
+        raise UsageError(
+            "this change has no row key, as when its table was truncated: the rows stay until the projection is replayed; "
+            "a handler declared with key= can take it"
+        )
     return key
 
 
