@@ -57,10 +57,16 @@ async def test_create_beside_another(source, config, between):
 async def test_cut_connections_are_retried(source, config, between):
     """Requests on connections that were cut are sent again."""
     proxy, connect = between
+
+    async def is_stopped():
+        state = await connect.read_state(source.name)
+        return state is not None and state.state == "STOPPED"
+
     await connect.create(source.name, config, stopped=True)
+    await eventually(is_stopped, "the worker took the connector over")
     for _ in range(3):
         proxy.reset()
-        assert (await connect.read_state(source.name)).state == "STOPPED"
+        assert await is_stopped()
         proxy.reset()
         await connect.put_config(source.name, config)
 
