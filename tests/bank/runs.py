@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.group import LeaveGroupRequest
 from psycopg.rows import dict_row
@@ -20,11 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 import projections.cli
 import replay.cli
-from eventstore.log.bounds import find_bounds
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
 from projections.catalogue import list_generations
-from projections.checkpoint import has_reached, read_seen
+from projections.checkpoint import Vector, has_reached, read_seen
 from projections.generation import Generation, State
 from projections.registry import Projections
 from projections.settings import ProjectionSettings
@@ -83,17 +83,27 @@ class Runs:
             await self.current()
 
     async def current(self, timeout_s: float = 30.0) -> None:
-        """Return once the live generation has read all that the log holds."""
-        await eventually(self._is_current, "the live generation reaches the end of the log", timeout_s)
+        """Return once the live generation has read all that was written to the log before."""
+        ends = await self.ends()
 
-    async def _is_current(self) -> bool:
-        live = await self.live()
-        if live is None:
-            return False
-        wanted = [(topic, number) for topic, count in live.topics.items() for number in range(count)]
-        _, ends = await find_bounds(self.kafka, wanted)
-        async with checkout(self.engine) as connection:
-            return has_reached(await read_seen(connection, live.id), ends)
+        async def is_current() -> bool:
+            live = await self.live()
+            if live is None:
+                return False
+            async with checkout(self.engine) as connection:
+                return has_reached(await read_seen(connection, live.id), ends)
+
+        await eventually(is_current, "the live generation reaches the end of the log", timeout_s)
+
+    async def ends(self) -> Vector:
+        """Give the log's end with what is not visible yet: a transaction's markers come a moment after its commit."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka.bootstrap, isolation_level="read_uncommitted")
+        await consumer.start()
+        try:
+            wanted = [TopicPartition(self.kafka.events_topic, each) for each in range(self.kafka.partitions)]
+            return {(each.topic, each.partition): end for each, end in (await consumer.end_offsets(wanted)).items()}
+        finally:
+            await consumer.stop()
 
     async def generations(self) -> list[Generation]:
         """List the bank's generations, newest first."""
