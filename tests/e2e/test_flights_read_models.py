@@ -29,15 +29,14 @@ def environment(stack, databases, tmp_path_factory):
     """Give the variables of a corner of the session's servers, with the example's databases in it."""
     known = stack.up(*SERVERS).known
     folder: Path = tmp_path_factory.mktemp("flights")
-    (folder / "password").write_text(psycopg.conninfo.conninfo_to_dict(known["postgres"]).get("password", ""), encoding="utf-8")
     names = {each: f"{each}_{os.getpid()}" for each in ("flights", "operations")}
     patch = pytest.MonkeyPatch()
     for server in SERVERS:
         patch.setenv(VARIABLES[server], known[server])
     patch.setenv("REFOLD_POSTGRES_DSN", databases.create(names["flights"]))
     patch.setenv("REFOLD_KAFKA_TOPIC_PREFIX", f"flights-test-{os.getpid()}")
-    patch.setenv("FLIGHTS_OPERATIONS_DSN", databases.create(names["operations"]))
-    patch.setenv("FLIGHTS_OPERATIONS_PASSWORD_FILE", str(folder / "password"))
+    for name, value in operations.connector_environment(databases.create(names["operations"]), folder).items():
+        patch.setenv(name, value)
     operations.create(operations.operations_dsn())
     yield folder
     for name in names.values():

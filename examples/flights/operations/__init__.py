@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 from psycopg import sql
@@ -39,6 +39,14 @@ def dsn_of(database: str) -> str:
 def operations_dsn() -> str:
     """Give the address of the operations database. Env FLIGHTS_OPERATIONS_DSN, else `operations` on the store's server."""
     return os.environ.get("FLIGHTS_OPERATIONS_DSN") or dsn_of("operations")
+
+
+def connector_environment(dsn: str, folder: Path) -> dict[str, str]:
+    """Give the variables that `connector.toml` asks for; the password goes to a file in *folder*, for the Connect worker."""
+    file = folder / "operations-password"
+    file.touch(mode=0o600)
+    file.write_text(unquote(urlsplit(dsn).password or ""), encoding="utf-8")
+    return {"FLIGHTS_OPERATIONS_DSN": dsn, "FLIGHTS_OPERATIONS_PASSWORD_FILE": str(file.absolute())}
 
 
 def create(dsn: str, tables: Sequence[str] = TABLES) -> None:

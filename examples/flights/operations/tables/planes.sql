@@ -1,4 +1,4 @@
--- The register of aircraft by tail number. One in six that flew is not in it.
+-- The register of aircraft by tail number. Of 4,043 that flew 721 are not in it.
 CREATE TABLE planes (
     tailnum text PRIMARY KEY,
     year integer,
