@@ -63,7 +63,7 @@ def _take_whole(key: Any) -> Any:
 
 
 class HandlerFailed(Exception):
-    """A handler raised in a fast fold; the sheets are spoilt and the batch must be folded again, carefully."""
+    """A handler raised in a fast fold, or made a row that PostgreSQL refuses: the batch must be folded again, carefully."""
 
 
 class Sheet:
@@ -240,6 +240,9 @@ class Folder:
         for _, sheet, function, key, body, detail in steps:
             row = made[sheet, key] if (sheet, key) in made else copy.deepcopy(sheet.rows.get(key))
             made[sheet, key] = function(body, row, detail) if detail is not None else function(body, row)
+        for (sheet, key), row in made.items():
+            if row is not None:
+                sheet.table.check(row, key)
         return made
 
     def settle(self) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from eventstore.moments import reach
-from eventstore.postgres.engine import Connection
+from eventstore.postgres.engine import Connection, ConnectionLost
 from eventstore.postgres.statements import load
 from eventstore.source import Record
 from eventstore.stream import Position
 from projections.checkpoint import PACKAGE, Advance, Claim, Partition, advance, claim, note_seen
-from projections.fold import Failure, Folder, HandlerFailed, Plan
+from projections.fold import Failure, Folder, HandlerFailed, Plan, describe
 from projections.generation import Generation
 from projections.projection import Projection
 from projections.readmodels.postgres import ReadModel
@@ -124,7 +124,10 @@ class Pipeline:
         self._fold(plans, carefully=carefully)
 
     async def commit(self) -> None:
-        """Write what was absorbed. Raises Fenced when a partition has a newer owner; then nothing was written."""
+        """Write what was absorbed.
+
+        Raises Fenced when a partition has a newer owner, HandlerFailed for a refused row; then nothing was written.
+        """
         if not self._moves:
             return
         async with self._connection.transaction():
@@ -179,8 +182,13 @@ class Pipeline:
                 self.folder.fold(plan)
 
     async def _write(self) -> None:
-        for sheet in self.folder.sheets.values():
-            await self.read_model.write(self._connection, sheet)
+        try:
+            for sheet in self.folder.sheets.values():
+                await self.read_model.write(self._connection, sheet)
+        except ConnectionLost:
+            raise
+        except Exception as error:
+            raise HandlerFailed(f"a row can't be written: {describe(error)}") from error
         for failure in self._failures:
             await self._park(failure)
 

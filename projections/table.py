@@ -8,6 +8,7 @@ it to the schema of the live generation, workers to the one they build.
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import types
 import typing
@@ -42,6 +43,10 @@ _COLUMN_TYPES: dict[Any, Callable[[], sa.types.TypeEngine[Any]]] = {
 }
 
 
+_ACCEPTED: dict[Any, Any] = {float: (float, int), Decimal: (Decimal, int)}
+_BITS: dict[Any, int] = {sa.SmallInteger: 16, sa.Integer: 32, sa.BigInteger: 64}
+
+
 class Table(Generic[R]):
     """One table of a projection: rows of dataclass *row*, unique by *key* (column names in order)."""
 
@@ -61,6 +66,7 @@ class Table(Generic[R]):
         self.key: tuple[str, ...] = (key,) if isinstance(key, str) else tuple(key)
         self.columns: tuple[str, ...] = tuple(each.name for each in dataclasses.fields(row))
         self._check_key()
+        self._kinds: dict[str, Any] = {}
         self.table = sa.Table(self.name, metadata, *self._make_columns())
         self.indexes = [sa.Index(f"{self.name}_{'_'.join(each)}", *(self.table.c[name] for name in each)) for each in indexes]
         self.key_of: Callable[[R], Any] = attrgetter(*self.key)
@@ -78,6 +84,20 @@ class Table(Generic[R]):
         """Give the row's values in column order."""
         values = self._getter(row)
         return values if len(self.columns) > 1 else (values,)
+
+    def check(self, row: R, key: Any) -> None:
+        """Raise ValueError that names the column which PostgreSQL would refuse, or if *row* does not lie under *key*.
+
+        Too slow for every row; a careful fold asks, to find the record that spoils a batch.
+        """
+        for name, value in zip(self.columns, self.values(row), strict=True):
+            column = self.table.c[name]
+            if value is None and not column.nullable:
+                raise ValueError(f"{self.name}.{name} is None, but {self.row.__name__} does not allow that")
+            if value is not None and (why := _refuse(value, self._kinds[name], column.type)):
+                raise ValueError(f"{self.name}.{name} is {str(value)[:60]!r}: {why}")
+        if self.key_of(row) != key:
+            raise ValueError(f"a row of {self.name} came back under key {self.key_of(row)!r} instead of {key!r}")
 
     def ddl(self) -> list[str]:
         """Give the statements that make the table, for the fingerprint."""
@@ -106,6 +126,7 @@ class Table(Generic[R]):
         given = next((each for each in remarks if _is_sql_type(each)), None)
         origin = typing.get_origin(kind)
         plain = origin if isinstance(origin, type) else kind
+        self._kinds[name] = _ACCEPTED.get(plain, plain) if plain in _COLUMN_TYPES else object
         make = given or _COLUMN_TYPES.get(plain)
         if make is None:
             raise UsageError(
@@ -121,6 +142,29 @@ class Table(Generic[R]):
 def snake(name: str) -> str:
     """Write `DelayByHour` or `delay-by-hour` as `delay_by_hour`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-. ]", "_", name).lower()
+
+
+def _refuse(value: Any, kind: Any, column: sa.types.TypeEngine[Any]) -> str | None:
+    """Say why PostgreSQL would refuse *value*; None = it would not, as far as can be told here."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+        return f"a {type(value).__name__} is no {getattr(kind, '__name__', kind)}"
+    if isinstance(value, int) and (bits := _BITS.get(type(column))) and not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+        return f"it does not fit {bits} bits"
+    if isinstance(value, (dict, list)):
+        try:
+            return "it holds a NUL character" if "\\u0000" in json.dumps(value) else None
+        except (TypeError, ValueError) as error:
+            return str(error)
+    if isinstance(value, str):
+        limit = getattr(column, "length", None)
+        return (
+            "it holds a NUL character"
+            if "\0" in value
+            else f"it is longer than {limit}"
+            if limit and len(value) > limit
+            else None
+        )
+    return None
 
 
 def _is_sql_type(value: Any) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from eventstore.errors import TimedOut
+from eventstore.errors import TimedOut, VerificationFailed
 from eventstore.log.assigned import AssignedReader
 from eventstore.log.consumer import Batch, Partition
 from eventstore.moments import reach
@@ -73,7 +73,7 @@ class Builder:
         self._goal = {each: max(goal[each], here[each]) for each in goal if each in here}
         self._set_limit(self._goal)
         last = time.monotonic()
-        while not has_reached(self.vector, self._goal):
+        while not has_reached(self.vector, self._goal) or not await self.commit():
             if await self._step():
                 last = time.monotonic()
             elif time.monotonic() - last > self._settings.stall_s:
@@ -81,7 +81,6 @@ class Builder:
                     f"{self._pipeline.generation}: the log gave no record for {self._settings.stall_s:g} s although "
                     f"{self._describe_missing()} are due; what is built stays. Look at Kafka, then run the command again."
                 )
-        await self.commit()
         self._set_limit(None)
 
     async def catch_up(self) -> int:
@@ -99,8 +98,7 @@ class Builder:
                     )
             seen, ends = await self._reader.seen(), await self._reader.ends(self.partitions)
             left = sum(max(0, ends[each] - seen.get(each, 0)) for each in ends)
-            if left <= self._settings.near_records:
-                await self.commit()
+            if left <= self._settings.near_records and await self.commit():
                 return left
 
     async def last_records(self, partitions: Sequence[Partition]) -> Vector:
@@ -122,13 +120,23 @@ class Builder:
         await self.commit()
         await self._pipeline.note_seen(await self._reader.seen())
 
-    async def commit(self) -> None:
-        """Write what was folded."""
-        await self._pipeline.commit()
+    async def commit(self) -> bool:
+        """Write what was folded; False = PostgreSQL refused a row, and all since the last commit is folded again, carefully.
+
+        Raises VerificationFailed when that was done already.
+        """
+        try:
+            await self._pipeline.commit()
+        except HandlerFailed as error:
+            if has_reached(self._careful_until, self.vector):
+                raise VerificationFailed(f"{self._pipeline.generation}: {error}; mend the handler and run again") from error
+            await self._go_back(self.vector)
+            return False
         self._committed = time.monotonic()
         if self._pipeline.folder.cached > self._settings.cache_rows:
             self._pipeline.folder.clear()
         reach("replay.building")
+        return True
 
     async def finish(self) -> None:
         """Commit, and add the primary keys, which a build of full tables leaves to the end."""
@@ -159,17 +167,18 @@ class Builder:
         try:
             await self._pipeline.absorb(batch, {}, carefully=carefully)
         except HandlerFailed:
-            await self._go_back(batch)
+            await self._go_back({each: records[-1].offset + 1 for each, records in batch.items()})
             return False
         folder = self._pipeline.folder
         due = time.monotonic() - self._committed > self._settings.commit_s
         if due or folder.pending >= self._settings.commit_rows or folder.cached > 2 * self._settings.cache_rows:
-            await self.commit()
+            return await self.commit()
         return True
 
-    async def _go_back(self, batch: Batch) -> None:
-        for each, records in batch.items():
-            self._careful_until[each] = max(records[-1].offset + 1, self._careful_until.get(each, 0))
+    async def _go_back(self, until: Vector) -> None:
+        """Begin again at the last commit and fold carefully up to *until*."""
+        for each, offset in until.items():
+            self._careful_until[each] = max(offset, self._careful_until.get(each, 0))
         start = await self._pipeline.claim(self.partitions, f"{describe_actor()} replay")
         self._reader.seek(start)
         self._set_limit(self._limit)  # a partition that had reached its limit was paused there

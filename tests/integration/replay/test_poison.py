@@ -1,5 +1,7 @@
 """Records that can't be applied, in a replay."""
 
+import pytest
+
 from tests.bank.oracle import expect
 from tests.bank.release1 import app
 
@@ -56,3 +58,23 @@ async def test_parks_undecodable(runs, log, ledger):
     assert done.code == 0, done.err
     assert await runs.rows() == expect(ledger.events, abs)
     assert len(await runs.parked()) == 2
+
+
+@pytest.mark.parametrize("rows", ["1", "100000"])
+async def test_parks_refused_rows(runs, log, ledger, monkeypatch, rows):
+    """An event whose row PostgreSQL refuses is parked like any poison, by a live worker and by a replay, at its own offset."""
+    monkeypatch.setenv("REFOLD_REPLAY_COMMIT_ROWS", rows)
+    await log.write(ledger.some(60))
+    too_much = ledger.move("account-1", 2**63)
+    await log.write([too_much, ledger.move("account-1"), *ledger.some(60)])
+    await runs.serve(app)
+    assert (await runs.rebuild("--accept-parked")).code == 0
+    waiting = [e for e in ledger.events if e.stream == "account-1" and e.version >= too_much.version]
+    handled = [e for e in waiting if e.type != "account-noted"]
+    parked = await runs.query('SELECT generation, reason FROM projections.parked ORDER BY generation, "offset"')
+    for generation in (1, 2):
+        reasons = [each["reason"] for each in parked if each["generation"] == generation]
+        assert len(handled) <= len(reasons) <= len(waiting)
+        assert "does not fit 64 bits" in reasons[0]
+    others = [e for e in ledger.events if e.stream != "account-1" or e.version < too_much.version]
+    assert await runs.rows() == expect(others)

@@ -182,7 +182,7 @@ def test_code_without_source():
 
     def build(body):
         space = {}
-        exec(textwrap.dedent(body), space)  # noqa: S102 - this is the console
+        exec(textwrap.dedent(body), space)
         from projections import Projection
         from tests.bank.read_model import Balance
 

@@ -132,3 +132,38 @@ def test_ddl():
 def test_snake(name, expected):
     """Class names and projection names become snake case."""
     assert snake(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("name", None, "is None"),
+        ("name", "a\0b", "NUL"),
+        ("name", 5, "a int is no str"),
+        ("short", "long", "longer than 3"),
+        ("id", 2**63, "64 bits"),
+        ("small", -(2**15) - 1, "16 bits"),
+        ("id", True, "a bool is no int"),
+        ("note", {"a": "\0"}, "NUL"),
+        ("note", {"a": Decimal(1)}, "not JSON serializable"),
+        ("id", 8, "under key 8 instead of 7"),
+    ],
+)
+def test_refuses_rows(column, value, said):
+    """A careful look finds the column that PostgreSQL would refuse, and a row under another key; the row as it was passes."""
+
+    @dataclass(slots=True)
+    class Checked:
+        id: int
+        name: str
+        short: Annotated[str, sa.String(3)]
+        small: Annotated[int, sa.SmallInteger]
+        price: Decimal
+        ratio: float
+        note: dict[str, Any] | None
+
+    table, row = declare(Checked), Checked(7, "a", "abc", -(2**15), 5, 1, None)
+    table.check(row, 7)
+    setattr(row, column, value)
+    with pytest.raises(ValueError, match=said):
+        table.check(row, 7)
