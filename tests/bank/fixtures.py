@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from pydantic import SecretStr
@@ -18,7 +18,7 @@ from tests.stack.databases import Databases
 
 
 @pytest.fixture(scope="session")
-def postgres_template(databases: Databases) -> str:
+def postgres_template(databases: Databases) -> Iterator[str]:
     """Give a database that has this release's schema."""
 
     async def fill(dsn: str) -> None:
@@ -26,7 +26,9 @@ def postgres_template(databases: Databases) -> str:
         await migrate(engine)
         await engine.dispose()
 
-    return databases.make_template(f"bank_{os.getpid()}", lambda dsn: asyncio.run(fill(dsn)))
+    name = databases.make_template(f"bank_{os.getpid()}", lambda dsn: asyncio.run(fill(dsn)))
+    yield name
+    databases.drop(name)
 
 
 @pytest.fixture
