@@ -62,9 +62,7 @@ class Database:
 
     def plain(self) -> dict[str, dict[Any, dict[str, Any]]]:
         return {
-            table.name: {
-                key: {each: getattr(row, each) for each in table.columns} for key, row in self.rows[table.name].items()
-            }
+            table.name: {key: {each: getattr(row, each) for each in table.columns} for key, row in self.rows[table.name].items()}
             for table in bank.projection.tables
         }
 
@@ -181,7 +179,9 @@ def test_careful_equals_fast(history, cuts):
         fast.fold(fast.read(piece))
         assert careful.fold_carefully(careful.read(piece)) == []
         start += cut
-    found = [{name: {k: r for k, r in sheet.rows.items() if r} for name, sheet in each.sheets.items()} for each in (fast, careful)]
+    found = [
+        {name: {k: r for k, r in sheet.rows.items() if r} for name, sheet in each.sheets.items()} for each in (fast, careful)
+    ]
     assert found[0] == found[1]
 
 

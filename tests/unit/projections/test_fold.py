@@ -197,3 +197,22 @@ def test_clear_forgets():
     sheet.settle()
     sheet.clear()
     assert sheet.missing(["a"]) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b'"schemaversion":1', b'"schemaversion":9', "version 9 is newer than this release's 1"),
+        (b'"amount": 1', b'"amount": "much"', "amount: "),
+        (b'"type":"money-moved",', b"", "no 'type'"),
+        (b'"recordedat":"2026-01-01T00:00:00Z",', b"", "recordedat"),
+    ],
+)
+def test_reason_of_undecodable(old, new, said):
+    """A record of a newer release, with data that does not fit, or with fields missing is parked and its reason says so."""
+    ledger = Ledger()
+    ledger.move("a")
+    [record] = lay_out(ledger.events)[0]
+    assert old in record.value
+    [failure] = fold(Folder(bank.projection, TOPICS, complete=True), [record._replace(value=record.value.replace(old, new))])
+    assert said in failure.reason
