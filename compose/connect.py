@@ -5,18 +5,12 @@ Distributed even though it is alone: only this mode has exactly-once sources, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from compose import probe
 from compose.errors import ServerUnreachable
-from compose.jars import Library
-from compose.kafka import render, write_logging
+from compose.jvm import JvmServer
 from compose.ports import LOOPBACK
 from compose.process import Launch
-from compose.runtime import Java
-from compose.server import Progress, Server
 from compose.settings import StackSettings
-from compose.state import State
 
 GROUP = "refold-connect"
 PROVIDERS = {"env": "EnvVar", "file": "File", "dir": "Directory"}
@@ -49,17 +43,11 @@ def configure(settings: StackSettings, bootstrap: str, plugins: str, port: int) 
     return {**options, **settings.connect_options}
 
 
-class Connect(Server):
+class Connect(JvmServer):
     """The worker that runs Debezium."""
 
     name = "connect"
-
-    def __init__(
-        self, settings: StackSettings, state: State, progress: Progress, java: Callable[[], Java], library: Library
-    ) -> None:
-        super().__init__(settings, state, progress)
-        self._java = java
-        self._library = library
+    main = "org.apache.kafka.connect.cli.ConnectDistributed"
 
     @property
     def address(self) -> str:
@@ -72,16 +60,8 @@ class Connect(Server):
         bootstrap = self.settings.kafka_bootstrap or f"{LOOPBACK}:{self.state.port('kafka')}"
         home = self.state.directory / "connect"
         home.mkdir(exist_ok=True)
-        config = self.state.directory / "connect.properties"
-        config.write_text(render(configure(self.settings, bootstrap, str(self._library.plugins), port)), "utf-8")
-        command = self._java().command(
-            self._library.class_path,
-            self.settings.connect_heap_mb,
-            "org.apache.kafka.connect.cli.ConnectDistributed",
-            str(config),
-            options=(f"-Dlog4j2.configurationFile={write_logging(self.state)}",),
-        )
-        return Launch(command, home)
+        options = configure(self.settings, bootstrap, str(self._library.plugins), port)
+        return self._launch(options, self.settings.connect_heap_mb, home)
 
     def ask(self) -> probe.Answer:
         """Ask for version and plugin; a worker without Debezium is not ready."""

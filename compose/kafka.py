@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from compose import probe
-from compose.jars import Library
+from compose.jvm import JvmServer
 from compose.ports import LOOPBACK
 from compose.process import Launch
-from compose.runtime import LOGGING, Java
-from compose.server import Progress, Server
 from compose.settings import StackSettings
-from compose.state import State
 from compose.versions import pinned
 
 
@@ -58,23 +54,11 @@ def configure(settings: StackSettings, data: Path, port: int, controller: int) -
     }
 
 
-def render(options: Mapping[str, str]) -> str:
-    """Write *options* as a Java properties file; backslashes would otherwise be taken for escapes."""
-    escaped = ("{}={}".format(name, value.replace("\\", "\\\\")) for name, value in options.items())
-    return "# Written by `refold up` at every start.\n" + "\n".join(escaped) + "\n"
-
-
-class Kafka(Server):
+class Kafka(JvmServer):
     """The log."""
 
     name = "kafka"
-
-    def __init__(
-        self, settings: StackSettings, state: State, progress: Progress, java: Callable[[], Java], library: Library
-    ) -> None:
-        super().__init__(settings, state, progress)
-        self._java = java
-        self._library = library
+    main = "kafka.Kafka"
 
     @property
     def address(self) -> str:
@@ -87,18 +71,10 @@ class Kafka(Server):
         controller = self.state.take_port("controller", 0)
         data = self.state.directory / "kafka"
         data.mkdir(exist_ok=True)
-        config = self.state.directory / "kafka.properties"
-        config.write_text(render(configure(self.settings, data, port, controller)), "utf-8")
+        options = configure(self.settings, data, port, controller)
         if not (data / "meta.properties").exists():
-            self._format(config)
-        command = self._java().command(
-            self._library.class_path,
-            self.settings.kafka_heap_mb,
-            "kafka.Kafka",
-            str(config),
-            options=(f"-Dlog4j2.configurationFile={write_logging(self.state)}",),
-        )
-        return Launch(command, data)
+            self._format(self._configure(options))
+        return self._launch(options, self.settings.kafka_heap_mb, data)
 
     def ask(self) -> probe.Answer:
         """Ask for the API versions; the release is that of the jars, which the protocol does not tell."""
@@ -112,10 +88,3 @@ class Kafka(Server):
         arguments = ("format", "--standalone", "--ignore-formatted", f"--cluster-id={identity}", "-c", str(config))
         command = self._java().command(self._library.class_path, 256, "kafka.tools.StorageTool", *arguments)
         self.child.run(Launch(command, config.parent), self.settings.start_timeout_s)
-
-
-def write_logging(state: State) -> Path:
-    """Write the logging configuration of both Java servers."""
-    path = state.directory / "log4j2.properties"
-    path.write_text(LOGGING, "utf-8")
-    return path
