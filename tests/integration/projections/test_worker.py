@@ -75,10 +75,9 @@ async def test_restarts_after_kill(runs, log, ledger, moment):
 async def test_zombies_write_nothing(runs, log, ledger, tmp_path):
     """Workers stopped before a commit, or with records in their hands, wake after others took over and change nothing."""
     asleep = tmp_path / "asleep"
-    paused = runs.child(
-        "projections", "run", REFOLD_PAUSE_AT=f"batch.before_commit:{asleep}", REFOLD_POSTGRES_IDLE_IN_TRANSACTION_S="1"
-    )
-    stopped = runs.child("projections", "run")
+    quick = {"REFOLD_POSTGRES_IDLE_IN_TRANSACTION_S": "1"}  # so long does a stopped worker hold its rows back from the next owner
+    paused = runs.child("projections", "run", REFOLD_PAUSE_AT=f"batch.before_commit:{asleep}", **quick)
+    stopped = runs.child("projections", "run", **quick)
     async with ended(paused, stopped):
         await _await_owners(runs, 2)
         stopped.send_signal(signal.SIGSTOP)
