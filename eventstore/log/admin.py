@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -9,10 +10,13 @@ from typing import Any, Self
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
     GroupIdNotFound,
+    GroupLoadInProgressError,
     KafkaConnectionError,
     KafkaError,
     NoError,
+    NotCoordinatorForGroupError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
     for_code,
@@ -22,6 +26,8 @@ from eventstore.errors import PreconditionFailed, Unreachable
 from eventstore.log.groups import DeleteGroups
 from eventstore.settings import KafkaSettings
 
+_STARTING = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
+_PAUSE_S = 0.1
 _untyped: Any = AIOKafkaAdminClient  # its answers have no types worth checking
 
 
@@ -62,6 +68,19 @@ class Admin:
         described: list[dict[str, Any]] = await self._client.describe_topics()
         return next((len(each["partitions"]) for each in described if each["topic"] == name), 0)
 
+    async def wait_visible(self, name: str) -> int:
+        """Give the number of partitions of topic *name* that was just made, by whomever: brokers hear of it a moment later.
+
+        Raises Unreachable when none does within the request timeout.
+        """
+        try:
+            async with asyncio.timeout(self._settings.request_timeout_s):
+                while not (found := await self.partitions(name)):  # noqa: ASYNC110 - the event is the broker's
+                    await asyncio.sleep(_PAUSE_S)
+        except TimeoutError as error:
+            raise unreachable(self._settings, f"topic {name} exists and has no partition") from error
+        return found
+
     async def topics(self) -> list[str]:
         """List the topics that begin with the configured prefix."""
         return sorted(each for each in await self._client.list_topics() if each.startswith(self._settings.topic_prefix))
@@ -83,12 +102,25 @@ class Admin:
 
     async def delete_group(self, group: str) -> None:
         """Delete a consumer group and its offsets; one that does not exist is passed over. Refused while it has members."""
-        coordinator = await self._client.find_coordinator(group)
-        answer = await self._client._send_request_to_node(coordinator, DeleteGroups([group]))
-        _check(code for _, code in answer.results)
+        try:
+            async with asyncio.timeout(self._settings.request_timeout_s):
+                while not await self._try_delete(group):  # noqa: ASYNC110 - the event is the broker's
+                    await asyncio.sleep(_PAUSE_S)
+        except TimeoutError as error:
+            raise unreachable(self._settings, f"no coordinator for group {group}") from error
+
+    async def _try_delete(self, group: str) -> bool:
+        """Delete *group*; False = a broker that just started has no coordinator for it yet."""
+        try:
+            coordinator = await self._client.find_coordinator(group)
+            answer = await self._client._send_request_to_node(coordinator, DeleteGroups([group]))
+            _check(code for _, code in answer.results)
+        except _STARTING:
+            return False
+        return True
 
 
-def unreachable(settings: KafkaSettings, error: BaseException) -> Unreachable:
+def unreachable(settings: KafkaSettings, error: object) -> Unreachable:
     """Say in one sentence that no broker answers, and what to do."""
     return Unreachable(
         f"Kafka at {settings.bootstrap} does not answer: {error}. Start it (`refold up`) or set REFOLD_KAFKA_BOOTSTRAP.",

@@ -17,7 +17,7 @@ async def ensure_events_topic(settings: KafkaSettings) -> str:
     async with Admin.open(settings) as admin:
         if await admin.create_topic(name, settings.partitions, _configuration(settings)):
             return name
-        found = await admin.partitions(name)
+        found = await admin.wait_visible(name)
         if found != settings.partitions:
             raise PreconditionFailed(
                 f"topic {name} has {found} partitions, REFOLD_KAFKA_PARTITIONS says {settings.partitions}: a stream's partition "
