@@ -131,7 +131,8 @@ def _server(row: ServerStatus) -> Finding:
             row.detail,
             f"look into {row.log}" if row.log else "start that server, or unset its REFOLD_* address",
         )
-    found = f"{row.version} at {probe.masked(row.address) if "://" in row.address else row.address}, {row.detail}"
+    address = probe.masked(row.address) if row.server == "postgres" else row.address
+    found = f"{row.version} at {address}, {row.detail}"
     if row.server == "postgres" and "wal_level" in row.detail and row.detail != "wal_level=logical":
         return Finding(row.server, False, found, "ALTER SYSTEM SET wal_level = 'logical', then restart that server")
     if row.server == "connect" and not row.detail.endswith(pinned().debezium):
