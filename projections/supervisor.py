@@ -112,7 +112,8 @@ class Supervisor:
         async with checkout(self._engine) as connection:
             known = await list_generations(connection, projection.name)
             if not known:
-                return [await self._make_first(projection)]
+                first = await self._make_first(projection)
+                return [first] if first.fingerprint == self.fingerprints[projection.name] else []
         mine = self.fingerprints[projection.name]
         own = [each for each in known if each.state in FED and each.fingerprint == mine and not _is_over(each)]
         live = next((each for each in known if each.state is State.LIVE), None)

@@ -10,9 +10,11 @@ from eventstore.postgres.engine import open_engine
 from eventstore.settings import PostgresSettings
 from projections.projection import Projection
 from projections.registry import Projections
+from projections.supervisor import Supervisor
+from tests.bank import release1, release2
 from tests.bank.oracle import expect
 from tests.bank.release1 import app
-from tests.bank.runs import ended, hear
+from tests.bank.runs import QUICK, ended, hear
 from tests.faults.history import check
 from tests.stack.waiting import eventually
 
@@ -38,6 +40,20 @@ async def test_first_workers_agree(runs, log, ledger):
         await runs.current()
     assert await runs.states() == {1: "live"}
     assert await runs.rows() == expect(ledger.events)
+
+
+async def test_releases_start_together(runs, log, ledger):
+    """Of two releases that start at once on an empty catalogue, one makes the first generation and the other leaves it alone."""
+    await log.write(ledger.some(10))
+    old, new = (Supervisor(each.app, runs.engine, kafka=runs.kafka, settings=QUICK) for each in (release1, release2))
+    await asyncio.gather(old.look(), new.look())
+    stopping = asyncio.Event()
+    stopping.set()
+    fed = [worker.generation.fingerprint for worker in [*old.workers, *new.workers]]
+    mine = [each.fingerprints["bank"] for each in (old, new) if each.workers]
+    await asyncio.gather(old.run(stopping), new.run(stopping))
+    assert fed == mine
+    assert len(fed) == 1
 
 
 async def test_processes_share_partitions(runs, log, ledger):

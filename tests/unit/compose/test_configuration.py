@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from compose import connect, kafka, postgres
+from compose import connect, jvm, kafka, postgres
 from compose.settings import StackSettings
 
 HOME = Path("/data")
@@ -38,7 +38,7 @@ def test_postgres_is_durable_and_logical() -> None:
 def test_values_are_quoted() -> None:
     """A quote in postgresql.conf and a backslash in a properties file arrive as they were given."""
     assert "application_name = 'it''s'" in postgres.render({"application_name": "it's"})
-    assert "log.dirs=C:\\\\data" in kafka.render({"log.dirs": "C:\\data"})
+    assert "log.dirs=C:\\\\data" in jvm.render({"log.dirs": "C:\\data"})
 
 
 def test_own_options_win() -> None:
