@@ -90,6 +90,7 @@ class Replay:
             builder = Builder(pipeline, reader, self._settings, self._tell)
             try:
                 await builder.open()
+                self._tell(sum(builder.vector.values()), plan.records, None)
                 return await self._carry_out(generation, builder, pipeline, started)
             finally:
                 await builder.close()

@@ -113,7 +113,7 @@ class Trial:
         if parked and not choices.accept_parked:
             raise VerificationFailed(
                 f"{generation} has {parked} parked records, so it was not swapped in (see `projections parked`). "
-                " Mend the handler and replay again, or accept them with --accept-parked.",
+                "Mend the handler and replay again, or accept them with --accept-parked.",
                 parked=parked,
             )
         if report.failed_checks:
