@@ -87,7 +87,9 @@ def _jars(settings: StackSettings) -> Finding:
         return Finding("jars", True, f"{len(jars)} verified in {settings.cache}")
     megabytes = sum(jar.size for jar in missing) / 1e6
     found = f"{len(missing)} of {len(jars)} are absent or damaged in {settings.cache}"
-    return Finding("jars", False, found, f"`refold up` downloads them ({megabytes:.0f} MB from {settings.maven_url})")
+    return Finding(
+        "jars", False, found, f"`refold up` downloads them ({megabytes:.0f} MB from {settings.maven_url or 'Maven Central'})"
+    )
 
 
 def _memory(settings: StackSettings, starts: int) -> Finding:

@@ -72,7 +72,7 @@ class Library:
     def __init__(self, cache: Path, jars: Sequence[Jar], maven_url: str, pause_s: float = 0.25) -> None:
         self._root = cache / "jars"
         self._jars = tuple(jars)
-        self._maven_url = maven_url.rstrip("/")
+        self._maven_url = maven_url.rstrip("/")  # empty until the first download: Maven Central, which jgo knows
         self._pause_s = pause_s
 
     def place(self, jar: Jar) -> Path:
@@ -103,6 +103,7 @@ class Library:
         self._root.mkdir(parents=True, exist_ok=True)
         with _alone(self._root / "lock"):
             wanted = self.missing()
+            self._maven_url = self._maven_url or find_central()
             megabytes = sum(jar.size for jar in wanted) / 1e6
             progress(f"downloading {len(wanted)} jars ({megabytes:.0f} MB) from {self._maven_url} to {self._root}")
             with ThreadPoolExecutor(8) as pool:
@@ -138,6 +139,18 @@ class Library:
             file=jar.file_name,
             url=url,
         )
+
+
+def find_central() -> str:
+    """Give the address of Maven Central as jgo knows it. Raises DownloadFailed when the stack extra is not installed."""
+    try:
+        from jgo.constants import MAVEN_CENTRAL_URL
+    except ImportError:
+        raise DownloadFailed(
+            "the jars come from Maven Central, whose address jgo knows: install 'refold[stack]', or name a repository in "
+            "REFOLD_STACK_MAVEN_URL."
+        ) from None
+    return MAVEN_CENTRAL_URL
 
 
 def is_whole(path: Path, jar: Jar) -> bool:

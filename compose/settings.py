@@ -39,7 +39,8 @@ class StackSettings(BaseSettings):
     )
     maven_url: str = Field(
         default="",
-        description="Maven repository that the jars come from; each file is checked against the lock. Env REFOLD_STACK_MAVEN_URL.",
+        description="Maven repository that the jars come from, empty = Maven Central; each file is checked against the lock. "
+        "Env REFOLD_STACK_MAVEN_URL.",
     )
     postgres_port: int = Field(
         default=0, ge=0, le=65535, description="TCP port of PostgreSQL; 0 = a free one. Env REFOLD_STACK_POSTGRES_PORT."
