@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from cdc.apply import apply_connector
@@ -18,6 +18,7 @@ from eventstore.console import Output, add_json, make_parser, run
 from eventstore.errors import PreconditionFailed, UsageError
 from eventstore.settings import KafkaSettings
 
+Steering = Callable[[ConnectClient, Target, float, Report], Awaitable[None]]
 _DESCRIPTION = """Capture other people's tables with Debezium.
 
 Connect is found at REFOLD_CONNECT_URL, topics are named under REFOLD_KAFKA_TOPIC_PREFIX. Exit codes: 0 done or healthy,
@@ -83,17 +84,17 @@ async def _pause(arguments: argparse.Namespace, output: Output) -> int:
 
 
 async def _resume(arguments: argparse.Namespace, output: Output) -> int:
-    async with ConnectClient() as connect:
-        target = await _aim(connect, arguments)
-        await resume_connector(connect, target, time.monotonic() + arguments.timeout, _reporter(output))
-    output.result({"connector": target.name, "state": "RUNNING", "proved": True}, f"{target.name} captures")
-    return 0
+    return await _set_going(resume_connector, arguments, output)
 
 
 async def _restart(arguments: argparse.Namespace, output: Output) -> int:
+    return await _set_going(restart_connector, arguments, output)
+
+
+async def _set_going(steer: Steering, arguments: argparse.Namespace, output: Output) -> int:
     async with ConnectClient() as connect:
         target = await _aim(connect, arguments)
-        await restart_connector(connect, target, time.monotonic() + arguments.timeout, _reporter(output))
+        await steer(connect, target, time.monotonic() + arguments.timeout, _reporter(output))
     output.result({"connector": target.name, "state": "RUNNING", "proved": True}, f"{target.name} captures")
     return 0
 

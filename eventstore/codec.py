@@ -39,11 +39,6 @@ def encode_sorted(value: object) -> bytes:
     return orjson.dumps(value, default=_default, option=_OPTIONS | orjson.OPT_SORT_KEYS)
 
 
-def encode_pretty(value: object) -> str:
-    """Write *value* indented by two, for people."""
-    return orjson.dumps(value, default=_default, option=_OPTIONS | orjson.OPT_INDENT_2).decode()
-
-
 def decode(document: bytes | str) -> Any:
     """Read one JSON document. Raises UndecodableRecord with the position of the first wrong byte."""
     try:

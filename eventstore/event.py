@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -125,11 +125,6 @@ def fields_of(value: object) -> Mapping[str, Any] | object:
     if hasattr(type(value), "__struct_fields__"):
         return {each: getattr(value, each) for each in type(value).__struct_fields__}  # type: ignore[attr-defined]
     return value
-
-
-def names_of(kinds: Iterable[type]) -> list[str]:
-    """Give the stored names of event classes."""
-    return [registry.of(kind).name for kind in kinds]
 
 
 def _is_model(python: type) -> bool:

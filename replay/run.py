@@ -6,7 +6,6 @@ again.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -205,15 +204,11 @@ class Replay:
     async def _is_taken(self, generation: Generation) -> bool:
         async with checkout(self._engine) as connection:
             found = await (await connection.execute(load("replay", "count_owners"), {"generation": generation.id})).fetchone()
-        await asyncio.sleep(0)
         return bool(found and found[0])
 
     async def _finish(self, generation: Generation) -> None:
-        await self._note(generation, "finished")
-
-    async def _note(self, generation: Generation, state: str) -> None:
         async with checkout(self._engine) as connection:
-            await add_detail(connection, generation, {"replay": state})
+            await add_detail(connection, generation, {"replay": "finished"})
 
     async def _move(self, generation: Generation, there: State) -> Generation:
         if generation.state is there:
