@@ -1,0 +1,2 @@
+-- Takes back what the revision of this name added.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Room for what this release adds: The catalogue of event schemas.
+SELECT 1;

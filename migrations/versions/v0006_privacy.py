@@ -1,0 +1,16 @@
+"""Keys of subjects, and tenants."""
+
+from eventstore.postgres.migrate import run_beside
+
+revision = "v0006"
+down_revision = "v0005"
+
+
+def upgrade() -> None:
+    """Run the .up.sql beside this file."""
+    run_beside(__file__, "up")
+
+
+def downgrade() -> None:
+    """Run the .down.sql beside this file."""
+    run_beside(__file__, "down")

@@ -1,0 +1,2 @@
+-- Room for what this release adds: Keys of subjects, and tenants.
+SELECT 1;
