@@ -1,4 +1,4 @@
-"""Events as JSON lines: what `eventstore import` reads.
+"""Events as JSON lines: what `eventstore import` reads and `eventstore export` writes.
 
 A line is an object with `stream`, `type` and `data`, and optionally `id`, `occurred_at` (ISO 8601), `metadata` and
 `schema_version`. A line without an id gets one from its number and bytes, so that the same file read again gives the same ids.
@@ -6,12 +6,12 @@ A line is an object with `stream`, `type` and `data`, and optionally `id`, `occu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from eventstore.codec import decode
+from eventstore.codec import decode, encode
 from eventstore.envelope import NewEvent, RawEvent, utc
 from eventstore.errors import RefoldError, UsageError
 from eventstore.event import Events, registry
@@ -43,6 +43,19 @@ def read_lines(path: Path, *, checked: bool, events: Events = registry) -> Itera
             except (RefoldError, KeyError, TypeError, ValueError) as error:
                 what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
                 raise UsageError(f"{path}:{number}: {what}", file=str(path), line=number) from error
+
+
+def write_line(row: Sequence[Any]) -> bytes:
+    """Write a stored event, given as the texts of `eventstore.log.wire.Row`, as one line that `read_lines` reads back.
+
+    `version`, `position` and `recorded_at` say where it was; a reader gives them anew.
+    """
+    stream, version, xid, sequence, event_id, name, schema_version, data, metadata, occurred_at, recorded_at = row[:11]
+    return (
+        f'{{"stream":{encode(stream).decode()},"version":{version},"position":"{xid}.{sequence}","id":"{event_id}",'
+        f'"type":{encode(name).decode()},"schema_version":{schema_version},"occurred_at":{occurred_at},'
+        f'"recorded_at":{recorded_at},"metadata":{metadata},"data":{data}}}\n'
+    ).encode()
 
 
 def _read(number: int, line: bytes, *, checked: bool, events: Events) -> tuple[str, NewEvent]:

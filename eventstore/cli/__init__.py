@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from eventstore.cli import append, bulk, doctor, migrate, relay, show
+from eventstore.cli import append, bulk, doctor, export, follow, migrate, relay, show
 from eventstore.console import make_parser, run
 
-_COMMANDS = (migrate, relay, append, show, bulk, doctor)
+_COMMANDS = (migrate, relay, append, show, follow, bulk, export, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

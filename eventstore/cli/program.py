@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eventstore.codec import decode
+from eventstore.codec import decode, encode
 from eventstore.console import Command, add_json
 from eventstore.envelope import Envelope
 from eventstore.errors import UndecodableRecord, UsageError
 from eventstore.event import fields_of
+from eventstore.stream import Position
 
 if TYPE_CHECKING:
     from eventstore.postgres.store import PostgresEventStore
@@ -65,6 +66,20 @@ def parse_json(text: str) -> Any:
         return decode(text)
     except UndecodableRecord as error:
         raise UsageError(f"JSON: {error.__cause__}; quote it for the shell, such as '{{\"total\": 5}}'") from error
+
+
+def parse_position(text: str, option: str) -> Position:
+    """Read a position as the commands print it. Raises UsageError that names *option*."""
+    try:
+        return Position.parse(text)
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not a position: give one as printed, such as 812.40") from None
+
+
+def show_line(envelope: Envelope[Any]) -> str:
+    """Give the line that a person reads."""
+    fields = encode(fields_of(envelope.data)).decode()
+    return f"{envelope.position}  {envelope.recorded_at:%Y-%m-%d %H:%M:%S}  {envelope.stream} {envelope.version}  {envelope.type}  {fields}"
 
 
 def show_facts(envelope: Envelope[Any]) -> dict[str, Any]:
