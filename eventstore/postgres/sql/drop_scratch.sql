@@ -1,0 +1,2 @@
+-- Gone with everything in it, whoever is still connected.
+DROP DATABASE IF EXISTS {name} WITH (FORCE)
