@@ -7,6 +7,7 @@ settings object is shown.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_PAIR = re.compile(r"(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|\S*)")
 STACK_ENV = Path(os.environ.get("REFOLD_STACK_DIR", ".refold")) / "stack.env"
 
 
@@ -59,6 +61,36 @@ class PostgresSettings(BaseSettings):
         description="How often an append is sent in all when the server asks to try again or the connection breaks. "
         "Env REFOLD_POSTGRES_APPEND_ATTEMPTS.",
     )
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
+        default=None,
+        description="How far the connection is encrypted and the server checked, where the DSN does not say; only verify-full keeps "
+        "an impostor out. Env REFOLD_POSTGRES_SSLMODE.",
+    )
+    sslrootcert: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that sign the server's certificate, where the DSN does not say. "
+        "Env REFOLD_POSTGRES_SSLROOTCERT.",
+    )
+    sslcert: Path | None = Field(
+        default=None,
+        description="PEM file of our own certificate, for a server that asks for one. Env REFOLD_POSTGRES_SSLCERT.",
+    )
+    sslkey: Path | None = Field(
+        default=None,
+        description="PEM file of that certificate's key; others than its owner may not read it. Env REFOLD_POSTGRES_SSLKEY.",
+    )
+    sslpassword: SecretStr | None = Field(default=None, description="What unlocks that key. Env REFOLD_POSTGRES_SSLPASSWORD.")
+    channel_binding: Literal["disable", "prefer", "require"] | None = Field(
+        default=None,
+        description="Whether the login is bound to the encrypted connection (SCRAM over TLS), where the DSN does not say. "
+        "Env REFOLD_POSTGRES_CHANNEL_BINDING.",
+    )
+    role_prefix: str = Field(
+        default="refold",
+        pattern=r"^[a-z_][a-z0-9_]{0,39}$",
+        description="First part of the names of the roles that `eventstore migrate` makes; give databases of one server different "
+        "ones to keep their logins apart. Env REFOLD_POSTGRES_ROLE_PREFIX.",
+    )
     import_chunk: int = Field(
         default=50_000,
         ge=1,
@@ -69,7 +101,11 @@ class PostgresSettings(BaseSettings):
     @property
     def address(self) -> str:
         """The DSN without its password, for messages."""
-        parts = urlsplit(self.dsn.get_secret_value())
+        dsn = self.dsn.get_secret_value()
+        if "://" not in dsn:
+            shown = {"host", "hostaddr", "port", "dbname", "user", "service"}
+            return " ".join(f"{name}={value}" for name, value in _PAIR.findall(dsn) if name in shown) or "the given DSN"
+        parts = urlsplit(dsn)
         user = f"{parts.username}@" if parts.username else ""
         port = f":{parts.port}" if parts.port else ""
         return urlunsplit((parts.scheme, f"{user}{parts.hostname or ''}{port}", parts.path, "", ""))
@@ -105,6 +141,38 @@ class KafkaSettings(BaseSettings):
     )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
         default="lz4", description="Codec of the batches that the relay writes. Env REFOLD_KAFKA_COMPRESSION."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT",
+        description="How the brokers' listener is spoken to: SSL encrypts, SASL logs in. Env REFOLD_KAFKA_SECURITY_PROTOCOL.",
+    )
+    ssl_ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that sign the brokers' certificates; without it, those of the system. "
+        "Env REFOLD_KAFKA_SSL_CA_FILE.",
+    )
+    ssl_cert_file: Path | None = Field(
+        default=None, description="PEM file of our own certificate, for brokers that ask for one. Env REFOLD_KAFKA_SSL_CERT_FILE."
+    )
+    ssl_key_file: Path | None = Field(
+        default=None,
+        description="PEM file of that certificate's key; without it the key lies in the same file. Env REFOLD_KAFKA_SSL_KEY_FILE.",
+    )
+    ssl_key_password: SecretStr | None = Field(
+        default=None, description="What unlocks that key. Env REFOLD_KAFKA_SSL_KEY_PASSWORD."
+    )
+    ssl_check_hostname: bool = Field(
+        default=True,
+        description="Whether a broker's certificate must be for the name it is reached by. Env REFOLD_KAFKA_SSL_CHECK_HOSTNAME.",
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
+        default="SCRAM-SHA-512", description="How we log in. Env REFOLD_KAFKA_SASL_MECHANISM."
+    )
+    sasl_username: str = Field(default="", description="Who logs in. Env REFOLD_KAFKA_SASL_USERNAME.")
+    sasl_password: SecretStr | None = Field(default=None, description="Their password. Env REFOLD_KAFKA_SASL_PASSWORD.")
+    sasl_token_file: Path | None = Field(
+        default=None,
+        description="File that holds the token for OAUTHBEARER, read anew for every connection. Env REFOLD_KAFKA_SASL_TOKEN_FILE.",
     )
 
     @property

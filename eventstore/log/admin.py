@@ -22,7 +22,8 @@ from aiokafka.errors import (
     for_code,
 )
 
-from eventstore.errors import PreconditionFailed, Unreachable
+from eventstore.errors import PreconditionFailed
+from eventstore.log.client import connect_options, diagnose, unreachable
 from eventstore.log.groups import DeleteGroups
 from eventstore.settings import KafkaSettings
 
@@ -43,12 +44,12 @@ class Admin:
     async def open(cls, settings: KafkaSettings | None = None) -> AsyncGenerator[Self]:
         """Connect. Raises Unreachable with the address when no broker answers."""
         chosen = settings or KafkaSettings()
-        client = AIOKafkaAdminClient(bootstrap_servers=chosen.bootstrap, request_timeout_ms=int(chosen.request_timeout_s * 1000))
+        client = AIOKafkaAdminClient(**connect_options(chosen))
         try:
             await client.start()
             yield cls(client, chosen)
         except KafkaConnectionError as error:
-            raise unreachable(chosen, error) from error
+            raise await diagnose(chosen, error) from error
         finally:
             await client.close()
 
@@ -118,14 +119,6 @@ class Admin:
         except _STARTING:
             return False
         return True
-
-
-def unreachable(settings: KafkaSettings, error: object) -> Unreachable:
-    """Say in one sentence that no broker answers, and what to do."""
-    return Unreachable(
-        f"Kafka at {settings.bootstrap} does not answer: {error}. Start it (`refold up`) or set REFOLD_KAFKA_BOOTSTRAP.",
-        bootstrap=settings.bootstrap,
-    )
 
 
 def _check(codes: Iterable[int]) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError, OffsetOutOfRangeError
 
-from eventstore.errors import HistoryIncomplete, Unreachable
+from eventstore.errors import HistoryIncomplete
+from eventstore.log.client import connect_options, diagnose
 from eventstore.settings import KafkaSettings
 from eventstore.source import Record
 
@@ -26,13 +27,12 @@ Batch = dict[Partition, Sequence[Record]]
 def make_consumer(settings: KafkaSettings, group: str | None, *, bulk: bool, instance: str | None = None) -> Any:
     """Make an unstarted consumer; *bulk* asks for large fetches (replay), otherwise for prompt ones (live)."""
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap,
+        **connect_options(settings),
         group_id=group,
         group_instance_id=instance,
         enable_auto_commit=False,
         auto_offset_reset="none",
         isolation_level="read_committed",
-        request_timeout_ms=int(settings.request_timeout_s * 1000),
         fetch_max_bytes=32 << 20,
         max_partition_fetch_bytes=(512 << 10) if bulk else (256 << 10),
         fetch_max_wait_ms=100 if bulk else 50,
@@ -52,10 +52,7 @@ async def start_consumer(consumer: Any, settings: KafkaSettings) -> None:
         await consumer.start()
     except KafkaConnectionError as error:
         await consumer.stop()
-        raise Unreachable(
-            f"Kafka at {settings.bootstrap} does not answer: {error}. Start it (`refold up`) or set REFOLD_KAFKA_BOOTSTRAP.",
-            bootstrap=settings.bootstrap,
-        ) from error
+        raise await diagnose(settings, error) from error
 
 
 class Reader:

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, ProducerFenced
 
 from eventstore.errors import Fenced, LimitExceeded, Unreachable
-from eventstore.log.admin import unreachable
+from eventstore.log.client import Denied, connect_options, denied, diagnose, unreachable
 from eventstore.log.wire import HEADERS
 from eventstore.settings import KafkaSettings
 
@@ -34,13 +34,12 @@ class TransactionalProducer:
         self._topic = topic
         self._identity = identity
         self._producer = _untyped(
-            bootstrap_servers=settings.bootstrap,
+            **connect_options(settings),
             transactional_id=identity,
             transaction_timeout_ms=60_000,
             acks="all",
             compression_type=None if settings.compression == "none" else settings.compression,
             max_batch_size=_BATCH_BYTES,
-            request_timeout_ms=int(settings.request_timeout_s * 1000),
         )
 
     async def start(self) -> None:
@@ -49,7 +48,7 @@ class TransactionalProducer:
             await self._producer.start()
         except KafkaError as error:
             await self.close()
-            raise unreachable(self._settings, error) from error
+            raise await diagnose(self._settings, error) from error
 
     async def publish(self, entries: Iterable[Entry], before_commit: Callable[[], None] | None = None) -> None:
         """Write *entries* in order, all or none; *before_commit* is called when all are written and not yet visible.
@@ -70,6 +69,8 @@ class TransactionalProducer:
                 f"topic {self._topic} refuses an event: {error}. Raise the topic's max.message.bytes (it is made with "
                 f"REFOLD_KAFKA_MAX_MESSAGE_BYTES={self._settings.max_message_bytes}) and start again."
             ) from error
+        except Denied as error:
+            raise denied(self._settings, error) from error
         except KafkaConnectionError as error:
             raise unreachable(self._settings, error) from error
         except KafkaError as error:

@@ -6,6 +6,7 @@ pipelines. `libpq` reads the DSN itself, so sockets, services and several hosts 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,6 +22,24 @@ from eventstore.errors import Unreachable
 from eventstore.settings import PostgresSettings
 
 Connection = psycopg.AsyncConnection[Any]
+_SECRET = re.compile(r"://[^:/@\s]*:([^@\s]*)@|(?:ssl)?password=([^&\s]+)")
+_START = "Start it (`refold up`) or set REFOLD_POSTGRES_DSN to a server that runs."
+_ADVICE = (
+    (
+        "certificate verify failed",
+        "Put the authority that signed its certificate into sslrootcert (REFOLD_POSTGRES_SSLROOTCERT).",
+    ),
+    ("root certificate file", "Put the authority that signed its certificate into sslrootcert (REFOLD_POSTGRES_SSLROOTCERT)."),
+    ("does not match host name", "Use the certificate's name as host in REFOLD_POSTGRES_DSN."),
+    ("server does not support SSL", "Switch TLS on there (ssl = on), or lower sslmode (REFOLD_POSTGRES_SSLMODE)."),
+    ("no encryption", "It wants TLS: set sslmode (REFOLD_POSTGRES_SSLMODE) to verify-full."),
+    ("requires a valid client certificate", "Set sslcert and sslkey (REFOLD_POSTGRES_SSLCERT, REFOLD_POSTGRES_SSLKEY)."),
+    ("private key file", "Look at sslkey and sslpassword (REFOLD_POSTGRES_SSLKEY, REFOLD_POSTGRES_SSLPASSWORD)."),
+    ("channel binding", "Look at channel_binding (REFOLD_POSTGRES_CHANNEL_BINDING): it needs TLS and a SCRAM password."),
+    ("authentication failed", "Look at user and password in REFOLD_POSTGRES_DSN."),
+    ("no password supplied", "Give the password in REFOLD_POSTGRES_DSN, or in the password file of libpq."),
+)
+"""What libpq says, and the setting to look at; the first that fits counts."""
 ConnectionLost = (psycopg.OperationalError, psycopg.InterfaceError, OperationalError)
 """What a statement raises when its connection is gone; take a new one."""
 
@@ -74,13 +93,14 @@ def _connector(settings: PostgresSettings, application: str) -> Callable[..., Aw
 
     async def connect(*_: Any, **__: Any) -> Connection:
         try:
-            given = str(conninfo_to_dict(dsn).get("options") or "")
+            given = conninfo_to_dict(dsn)
             return await psycopg.AsyncConnection.connect(
                 dsn,
                 autocommit=False,
                 application_name=application,
                 connect_timeout=max(2, round(settings.connect_timeout_s)),
-                options=f"{own} {given}".strip(),
+                options=f"{own} {given.get('options') or ''}".strip(),
+                **{name: value for name, value in _secure(settings).items() if name not in given},
             )
         except psycopg.Error as error:
             raise unreachable(settings, error) from error
@@ -88,11 +108,37 @@ def _connector(settings: PostgresSettings, application: str) -> Callable[..., Aw
     return connect
 
 
+def _secure(settings: PostgresSettings) -> dict[str, Any]:
+    """Give what the settings say of encryption, for the parts that the DSN leaves open."""
+    wanted = {name: getattr(settings, name) for name in ("sslmode", "sslrootcert", "sslcert", "sslkey", "channel_binding")}
+    told = {name: str(value) for name, value in wanted.items() if value is not None}
+    return told if settings.sslpassword is None else {**told, "sslpassword": settings.sslpassword.get_secret_value()}
+
+
 def unreachable(settings: PostgresSettings, error: BaseException) -> Unreachable:
     """Say in one sentence that the server at the masked address does not answer, and what to do."""
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = " ".join(_hide(settings, str(error)).split()) or type(error).__name__
+    advice = next((told for sign, told in _ADVICE if sign in reason), _START)
     return Unreachable(
-        f"PostgreSQL at {settings.address} does not let us in: {reason.rstrip('?.')}. "
-        "Start it (`refold up`) or set REFOLD_POSTGRES_DSN to a server that runs.",
+        f"PostgreSQL at {settings.address} does not let us in: {reason.rstrip('?.')}. {advice}",
         address=settings.address,
     )
+
+
+def _hide(settings: PostgresSettings, text: str) -> str:
+    """Blot out the DSN and the secrets in it: libpq quotes what it can't read."""
+    dsn = settings.dsn.get_secret_value()
+    secrets = [dsn, *(part for found in _SECRET.findall(dsn) for part in found)]
+    if settings.sslpassword is not None:
+        secrets.append(settings.sslpassword.get_secret_value())
+    for each in secrets:
+        text = text.replace(each, "***") if each else text
+    return text
+
+
+def is_guarded(settings: PostgresSettings) -> bool:
+    """Say whether nobody between here and the server can listen or pose as it: a local server, or verify-full."""
+    given = conninfo_to_dict(settings.dsn.get_secret_value())
+    hosts = str(given.get("hostaddr") or given.get("host") or "").split(",")
+    local = all(not each or each.startswith(("/", "127.")) or each in {"localhost", "::1"} for each in hosts)
+    return local or (given.get("sslmode") or settings.sslmode) == "verify-full"
