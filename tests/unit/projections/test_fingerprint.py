@@ -7,7 +7,8 @@ import textwrap
 
 import pytest
 
-from projections.fingerprint import LENGTH, fingerprint
+from eventstore.meaning import LENGTH
+from projections.fingerprint import fingerprint
 
 COUNTER = itertools.count()
 RULES = "def fee(amount):\n    return amount // 100\n\nLIMIT = 5\n"
