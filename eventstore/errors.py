@@ -4,6 +4,7 @@
     ├── UsageError                    2   the call or a declaration is wrong; nothing was tried
     ├── PreconditionFailed            3   the world is not as it must be; nothing was changed
     │   ├── MigrationMissing              the database schema is older than this release
+    │   ├── RestoredElsewhere             the store came here in a dump, and was not settled here
     │   ├── HistoryIncomplete             a topic no longer starts at offset zero
     │   └── VerificationFailed            a rebuilt generation does not hold what it should
     ├── TimedOut                      4
@@ -57,6 +58,10 @@ class PreconditionFailed(RefoldError):
 
 class MigrationMissing(PreconditionFailed):
     """The database has not been migrated to this release: run `eventstore migrate`."""
+
+
+class RestoredElsewhere(PreconditionFailed):
+    """The store was restored from a dump on another server: run `eventstore restored`."""
 
 
 class HistoryIncomplete(PreconditionFailed):

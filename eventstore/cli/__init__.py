@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from eventstore.cli import append, bench, bulk, doctor, export, follow, migrate, relay, show
+from eventstore.cli import append, bench, bulk, doctor, export, follow, migrate, relay, restored, show
 from eventstore.console import make_parser, run
 
-_COMMANDS = (migrate, relay, append, show, follow, bulk, export, doctor, bench)
+_COMMANDS = (migrate, relay, append, show, follow, bulk, export, doctor, restored, bench)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -93,7 +93,7 @@ async def _copy(connection: psycopg.AsyncConnection[Any], lines: list[bytes]) ->
     async with connection.cursor().copy(load(_HERE, "copy_incoming")) as copy:
         for start in range(0, len(lines), 500):
             await copy.write(b"".join(lines[start : start + 500]))
-    row = await (await connection.execute("SELECT pg_current_xact_id()::text::bigint")).fetchone()
+    row = await (await connection.execute("SELECT eventstore.current_xid_v1()::text::bigint")).fetchone()
     return row[0] if row else 0
 
 

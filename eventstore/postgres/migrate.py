@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import MigrationMissing, PreconditionFailed
+from eventstore.postgres.era import require_settled
 
 SCHEMA: Final = "eventstore"
 VERSION_TABLE: Final = "eventstore_revision"
@@ -78,7 +79,10 @@ def check(connection: Connection) -> str | None:
 
 
 async def require_current(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Raise MigrationMissing, with the command to run, when the database is older than this release; newer is fine."""
+    """Raise MigrationMissing, with the command to run, when the database is older than this release; newer is fine.
+
+    Raises RestoredElsewhere when it came here in a dump and was not settled.
+    """
     try:
         found = await connection.execute(_READ_REVISION)
         row = await found.fetchone()
@@ -92,6 +96,7 @@ async def require_current(connection: psycopg.AsyncConnection[Any]) -> None:
             have=have,
             needed=head(),
         )
+    await require_settled(connection)
 
 
 def run_beside(revision_file: str, direction: Literal["up", "down"]) -> None:

@@ -31,3 +31,9 @@ async def _fetch(engine: AsyncEngine, name: str, arguments: tuple[Any, ...]) -> 
         cursor = connection.cursor(binary=True)
         await cursor.execute(load(_HERE, name), arguments)
         return await cursor.fetchall()
+
+
+async def measure_lag(engine: AsyncEngine, after: Position) -> tuple[int, float]:
+    """Count the readable events after *after*, and give the seconds since the first of them was recorded (0 without any)."""
+    [row] = await _fetch(engine, "relay_lag", (str(after.xid), after.sequence))
+    return row[0], row[1]

@@ -62,3 +62,10 @@ def test_no_sql_outside(package_sources: dict[str, ast.Module]) -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and query.match(node.value)
     ]
     assert not faults
+
+
+def test_one_clock(repository: Path) -> None:
+    """No statement asks the server for its transaction ids: they come shifted, from eventstore.current_xid_v1 and horizon_v1."""
+    raw = re.compile(r"pg_current_xact_id|pg_snapshot_xmin")
+    files = [path for package in PACKAGES for path in (repository / package).rglob("*") if path.suffix in {".sql", ".py"}]
+    assert not [str(path.relative_to(repository)) for path in files if raw.search(path.read_text("utf-8"))]

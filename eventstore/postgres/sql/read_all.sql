@@ -2,6 +2,6 @@
 -- read with, so nothing can appear behind a position that was given out. `e.xid`, or ORDER BY would mean the cast column and sort.
 SELECT stream, version, xid::text::bigint, position, event_id, type, schema_version, data::text, metadata::text, occurred_at, recorded_at
 FROM eventstore.event AS e
-WHERE e.xid < pg_snapshot_xmin(pg_current_snapshot()) AND (e.xid, e.position) > (%s::text::xid8, %s::bigint)
+WHERE e.xid < eventstore.horizon_v1() AND (e.xid, e.position) > (%s::text::xid8, %s::bigint)
 ORDER BY e.xid, e.position
 LIMIT %s

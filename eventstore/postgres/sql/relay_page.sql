@@ -7,7 +7,7 @@ FROM (
         e.data, e.metadata, e.occurred_at, e.recorded_at, pg_column_size(e.data) AS size,
         sum(pg_column_size(e.data)) OVER (ORDER BY e.xid, e.position ROWS UNBOUNDED PRECEDING) AS filled
     FROM eventstore.event AS e
-    WHERE e.xid < pg_snapshot_xmin(pg_current_snapshot()) AND (e.xid, e.position) > (%s::text::xid8, %s::bigint)
+    WHERE e.xid < eventstore.horizon_v1() AND (e.xid, e.position) > (%s::text::xid8, %s::bigint)
     ORDER BY e.xid, e.position
     LIMIT %s
 ) AS page

@@ -89,7 +89,7 @@ def test_migrate(capsys: Capture, databases: Databases, monkeypatch: pytest.Monk
 
 
 def test_import_and_relay(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kafka: KafkaSettings) -> None:
-    """A file is imported once, however often it is asked for, and doctor counts its events."""
+    """A file is imported once, however often it is asked for, and doctor finds nothing wrong."""
     path = tmp_path / "events.jsonl"
     path.write_text(
         '{"stream": "a", "type": "x", "data": {"n": 1}}\n\n{"stream": "b", "type": "x", "data": {}, "metadata": {"k": 1}}\n'
