@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
 from typing import Any, Protocol
+from uuid import UUID
 
 from eventstore.envelope import Envelope
 from eventstore.stream import ANY_VERSION, START, Position, Token
@@ -24,8 +26,28 @@ class EventStore(Protocol):
         """
         ...
 
-    def read_stream(self, stream: str, *, from_version: int = 1, to_version: int | None = None) -> AsyncIterator[Envelope[Any]]:
-        """Read one stream by version, both ends included; nothing for a stream that does not exist."""
+    def read_stream(
+        self,
+        stream: str,
+        *,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+        connection: Any = None,
+    ) -> AsyncIterator[Envelope[Any]]:
+        """Read one stream by version, both ends included; nothing for a stream that does not exist.
+
+        *as_of*: as the stream was at that time, by when its events were recorded: up to the one before the first later event.
+        *connection*: read within the caller's own transaction.
+        """
+        ...
+
+    async def find(self, event_id: UUID, *, connection: Any = None) -> tuple[str, int] | None:
+        """Give the stream and version of the event recorded as *event_id*, None when there is none."""
+        ...
+
+    async def hold(self, stream: str, connection: Any) -> None:
+        """Let nobody else append to *stream* until the transaction of *connection* ends; take it before reading the stream."""
         ...
 
     def read_all(self, after: Position = START, limit: int | None = None) -> AsyncIterator[Envelope[Any]]:

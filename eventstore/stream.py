@@ -6,7 +6,10 @@ the pair (xid, position), compared as a pair; read `docs/explanation/order.md` f
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final, NamedTuple
+
+from eventstore.errors import UsageError
 
 MAX_NAME: Final = 512
 
@@ -65,3 +68,10 @@ def describe_expected(expected: int) -> str:
     """Say an expected version in words, for messages."""
     words = {ANY_VERSION: "any version", NO_STREAM: "no stream", STREAM_EXISTS: "an existing stream"}
     return words.get(expected, f"version {expected}")
+
+
+def check_moment(moment: datetime) -> datetime:
+    """Give *moment* if it names one. Raises UsageError for a naive time, which could be any of 26 hours."""
+    if moment.tzinfo is None:
+        raise UsageError(f"{moment.isoformat()} has no time zone: use datetime.now(UTC) or .replace(tzinfo=UTC)")
+    return moment

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, LiteralString, Self
+from uuid import UUID
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
@@ -25,10 +27,10 @@ from eventstore.postgres.migrate import require_current
 from eventstore.postgres.refusals import backoff_s, driver_error, is_lost, is_repeatable, translate
 from eventstore.postgres.rows import Row, Writer, check_stream, envelope
 from eventstore.postgres.statements import load
+from eventstore.postgres.transaction import OwnConnection, fetch
 from eventstore.settings import PostgresSettings
-from eventstore.stream import ANY_VERSION, START, STREAM_EXISTS, Position, Token
+from eventstore.stream import ANY_VERSION, START, STREAM_EXISTS, Position, Token, check_moment
 
-OwnConnection = AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]
 _HERE = "eventstore.postgres"
 _PAGE = 1_000
 _NEWEST = 2**63 - 1
@@ -119,15 +121,25 @@ class PostgresEventStore:
         return translate(error, arguments[0], arguments[1]) or error
 
     async def read_stream(
-        self, stream: str, *, from_version: int = 1, to_version: int | None = None, decoded: bool = True
+        self,
+        stream: str,
+        *,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+        connection: OwnConnection | None = None,
+        decoded: bool = True,
     ) -> AsyncIterator[Envelope[Any]]:
-        """Read *stream* by version, both ends included; *decoded* false leaves data as it was stored.
+        """Read *stream* by version, both ends included, as it was recorded at *as_of*; *decoded* false leaves data as stored.
 
-        Raises UnknownEvent, UndecodableRecord.
+        *connection*: read within the caller's transaction, its own appends included. Raises UnknownEvent, UndecodableRecord.
         """
         last = _NEWEST if to_version is None else to_version
+        if as_of is not None:
+            later = await self._page("version_at", (stream, check_moment(as_of)), connection)
+            last = min(last, later[0][0]) if later else last
         while from_version <= last:
-            rows = await self._page("read_stream", (stream, from_version, last, _PAGE))
+            rows = await self._page("read_stream", (stream, from_version, last, _PAGE), connection)
             for row in rows:
                 yield envelope(row, self._events if decoded else None)
             if len(rows) < _PAGE:
@@ -153,6 +165,15 @@ class PostgresEventStore:
             after = Position(rows[-1][2], rows[-1][3])
             left -= size
 
+    async def find(self, event_id: UUID, *, connection: OwnConnection | None = None) -> tuple[str, int] | None:
+        """Give the stream and version of the event recorded as *event_id*, None when there is none."""
+        rows = await self._page("find_event", (event_id,), connection)
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    async def hold(self, stream: str, connection: OwnConnection) -> None:
+        """Let nobody else append to *stream* until the transaction of *connection* ends; take it before reading the stream."""
+        await self._page("hold_stream", (stream,), connection)
+
     async def head(self) -> Position:
         """Give the position of the last event that ordered readers see now; START when there is none."""
         rows = await self._page("head", ())
@@ -170,8 +191,10 @@ class PostgresEventStore:
         """
         return await import_events(self.engine, events, self._writer, self._settings)
 
-    async def _page(self, name: str, arguments: tuple[Any, ...]) -> list[Any]:
+    async def _page(self, name: str, arguments: tuple[Any, ...], within: OwnConnection | None = None) -> list[Any]:
         statement: LiteralString = load(_HERE, name)
+        if within is not None:
+            return await fetch(within, statement, arguments)
         async with checkout(self.engine) as connection:
             cursor = connection.cursor(binary=True)
             await cursor.execute(statement, arguments)
