@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from eventstore.stream import Position, Token
 
 E = TypeVar("E")
+NO_TAGS: Final[frozenset[str]] = frozenset()
 
 
 def make_id() -> UUID:
@@ -42,13 +43,15 @@ class NewEvent:
     """One event to record, with what its class does not say.
 
     *id* makes the append idempotent: recorded once, however often it is sent. *occurred_at* is when it happened in the world
-    (aware; None = when it is recorded). *metadata* travels with the event and is not part of the fact.
+    (aware; None = when it is recorded). *metadata* travels with the event and is not part of the fact. *tags* say what it is
+    about, beside those that its class gives it; queries and conditions find it by them.
     """
 
     event: object
     id: UUID = field(default_factory=make_id)
     occurred_at: datetime | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    tags: Iterable[str] = NO_TAGS
 
     @classmethod
     def wrap(cls, event: object) -> NewEvent:
@@ -74,6 +77,7 @@ class Envelope(Generic[E]):
     metadata: Mapping[str, Any]
     occurred_at: datetime
     recorded_at: datetime
+    tags: frozenset[str] = NO_TAGS
 
     @property
     def token(self) -> Token:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -19,16 +19,21 @@ from eventstore.errors import UndecodableRecord, UnknownEvent, UsageError
 from eventstore.upcasting import Upcaster, upgrade
 
 T = TypeVar("T")
+Tagger = Callable[[Any], Iterable[str]]
 _NAME = re.compile(r"^[a-z][a-z0-9]*(?:[-.][a-z0-9]+)*$")
 
 
 class EventType:
-    """One stored type: its *name*, its newest *version*, the class that reads it, and the upcasters from older versions."""
+    """One stored type: its *name*, its newest *version*, the class that reads it, and the upcasters from older versions.
 
-    def __init__(self, name: str, version: int, python: type) -> None:
+    *tags* says what an event of it is about, such as `course:5`.
+    """
+
+    def __init__(self, name: str, version: int, python: type, tags: Tagger | None = None) -> None:
         self.name = name
         self.version = version
         self.python = python
+        self.tags = tags
         self.upcasters: dict[int, Upcaster] = {}
         self._read: Callable[[Any], Any] | None = None
 
@@ -60,14 +65,14 @@ class Events:
         self._by_name: dict[str, EventType] = {}
         self._by_class: dict[type, EventType] = {}
 
-    def add(self, name: str, version: int, python: type) -> EventType:
+    def add(self, name: str, version: int, python: type, tags: Tagger | None = None) -> EventType:
         """Register *python* under *name*. Raises UsageError when the name is malformed or taken by another class."""
         if not _NAME.match(name) or version < 1:
             raise UsageError(f"event name {name!r} version {version}: use kebab-case words and a version from 1")
         known = self._by_name.get(name)
         if known and (known.python.__module__, known.python.__qualname__) != (python.__module__, python.__qualname__):
             raise UsageError(f"event name {name!r} is taken by {known.python.__qualname__}; choose another name")
-        made = EventType(name, version, python)
+        made = EventType(name, version, python, tags)
         if known:
             made.upcasters = known.upcasters
         self._by_name[name] = self._by_class[python] = made
@@ -97,12 +102,16 @@ registry = Events()
 
 
 @dataclass_transform(frozen_default=True)
-def event(name: str, *, version: int = 1) -> Callable[[type[T]], type[T]]:
-    """Declare a class as the event type *name* at schema *version* (from 1; raise it when the stored form changes)."""
+def event(name: str, *, version: int = 1, tags: Tagger | None = None) -> Callable[[type[T]], type[T]]:
+    """Declare a class as the event type *name* at schema *version* (from 1; raise it when the stored form changes).
+
+    *tags*: what an instance is about, as texts such as `course:5`, by which queries and conditions find it. They are recorded with
+    the event, so a change here holds for new events only.
+    """
 
     def declare(python: type[T]) -> type[T]:
         made = python if _is_model(python) else dataclasses.dataclass(frozen=True, slots=True)(python)
-        registry.add(name, version, made)
+        registry.add(name, version, made, tags)
         return made
 
     return declare

@@ -1,7 +1,8 @@
 """Events as JSON lines: what `eventstore import` reads and `eventstore export` writes.
 
-A line is an object with `stream`, `type` and `data`, and optionally `id`, `occurred_at` (ISO 8601), `metadata` and
-`schema_version`. A line without an id gets one from its number and bytes, so that the same file read again gives the same ids.
+A line is an object with `stream`, `type` and `data`, and optionally `id`, `occurred_at` (ISO 8601), `metadata`, `tags` (an array
+of texts) and `schema_version`. A line without an id gets one from its number and bytes, so that the same file read again gives
+the same ids.
 """
 
 from __future__ import annotations
@@ -50,11 +51,12 @@ def write_line(row: Sequence[Any]) -> bytes:
 
     `version`, `position` and `recorded_at` say where it was; a reader gives them anew.
     """
-    stream, version, xid, sequence, event_id, name, schema_version, data, metadata, occurred_at, recorded_at = row[:11]
+    stream, version, xid, sequence, event_id, name, schema_version, data, metadata, occurred_at, recorded_at, tags = row[:12]
+    tagged = "" if tags is None else f'"tags":{tags},'
     return (
         f'{{"stream":{encode(stream).decode()},"version":{version},"position":"{xid}.{sequence}","id":"{event_id}",'
         f'"type":{encode(name).decode()},"schema_version":{schema_version},"occurred_at":{occurred_at},'
-        f'"recorded_at":{recorded_at},"metadata":{metadata},"data":{data}}}\n'
+        f'"recorded_at":{recorded_at},{tagged}"metadata":{metadata},"data":{data}}}\n'
     ).encode()
 
 
@@ -70,4 +72,5 @@ def _read(number: int, line: bytes, *, checked: bool, events: Events) -> tuple[s
         id=UUID(given["id"]) if "id" in given else uuid5(NAMESPACE_OID, f"{number}:{line.decode()}"),
         occurred_at=utc(moment) if moment else None,
         metadata=given.get("metadata") or {},
+        tags=given.get("tags") or (),
     )

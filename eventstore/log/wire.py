@@ -2,7 +2,8 @@
 
 Structured, because the headers of binary mode are slow to read in Python (measured: 89,000/s against 173,000/s). Attributes
 beside the standard ones: `streamversion`, `schemaversion`, `position` ("xid.sequence"), `recordedat`, and the metadata under
-`metadata`; what tracing tools look for (`traceparent`, `tracestate`, `correlationid`, `causationid`) is repeated at the top.
+`metadata`; what tracing tools look for (`traceparent`, `tracestate`, `correlationid`, `causationid`) is repeated at the top. Tags are
+a JSON array written as a text under `tags`, because an attribute of CloudEvents can't be an array; without tags nothing is written.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from eventstore.codec import decode, encode
-from eventstore.envelope import Envelope, utc
+from eventstore.envelope import NO_TAGS, Envelope, utc
 from eventstore.errors import UndecodableRecord
 from eventstore.event import Events, fields_of
 from eventstore.stream import Position
@@ -22,8 +23,8 @@ CONTENT_TYPE: Final = b"application/cloudevents+json"
 HEADERS: Final = (("content-type", CONTENT_TYPE),)
 REPEATED: Final = ("traceparent", "tracestate", "correlationid", "causationid")
 
-Row = tuple[str, int, int, int, str, str, int, str, str, str, str]
-"""Stream, version, xid, sequence, id, type, schema version, data, metadata, occurred at, recorded at; the last four as JSON."""
+Row = tuple[str, int, int, int, str, str, int, str, str, str, str, str | None]
+"""Stream, version, xid, sequence, id, type, schema version, then as JSON data, metadata, occurred at, recorded at, tags or None."""
 
 
 @lru_cache(maxsize=4_096)
@@ -36,8 +37,10 @@ def compose(row: Row, source: str) -> bytes:
 
     *source* names the store (CloudEvents `source`, a URI reference).
     """
-    stream, version, xid, sequence, event_id, name, schema_version, data, metadata, occurred_at, recorded_at = row
+    stream, version, xid, sequence, event_id, name, schema_version, data, metadata, occurred_at, recorded_at, tags = row
     extras = "" if metadata == "{}" else _extras(metadata)
+    if tags is not None:
+        extras = f',"tags":{encode(tags).decode()}{extras}'
     return (
         f'{{"specversion":"1.0","id":"{event_id}","source":{_quote_often(source)},"type":{_quote_often(name)},'
         f'"subject":{encode(stream).decode()},"time":{occurred_at},"datacontenttype":"application/json",'
@@ -60,6 +63,7 @@ def compose_envelope(envelope: Envelope[Any], source: str) -> bytes:
         encode(dict(envelope.metadata)).decode(),
         encode(envelope.occurred_at).decode(),
         encode(envelope.recorded_at).decode(),
+        encode(sorted(envelope.tags)).decode() if envelope.tags else None,
     )
     return compose(row, source)
 
@@ -86,6 +90,7 @@ def open_envelope(fields: Mapping[str, Any], data: Any) -> Envelope[Any]:
             metadata=fields.get("metadata") or {},
             occurred_at=utc(fields["time"]) if "time" in fields else recorded,
             recorded_at=recorded,
+            tags=frozenset(decode(fields["tags"])) if "tags" in fields else NO_TAGS,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UndecodableRecord(f"not one of our CloudEvents: {type(error).__name__} {error}") from error

@@ -10,7 +10,7 @@ from eventstore.postgres.engine import checkout
 from eventstore.postgres.statements import load
 from eventstore.stream import Position
 
-TextRow = tuple[str, int, int, int, str, str, int, str, str, str, str, int]
+TextRow = tuple[str, int, int, int, str, str, int, str, str, str, str, str | None, int]
 """`eventstore.log.wire.Row`, and when it was recorded in milliseconds."""
 _HERE = "eventstore.postgres"
 

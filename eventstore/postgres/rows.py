@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from eventstore.codec import decode, encode
-from eventstore.envelope import Envelope, NewEvent, RawEvent
+from eventstore.envelope import NO_TAGS, Envelope, NewEvent, RawEvent
 from eventstore.errors import LimitExceeded, UsageError
 from eventstore.event import Events, fields_of
 from eventstore.settings import PostgresSettings
 from eventstore.stream import MAX_NAME, Position
 
-Row = tuple[str, int, int, int, Any, str, int, str, str, Any, Any]
+Row = tuple[str, int, int, int, Any, str, int, str, str, Any, Any, list[str] | None]
 _NO_METADATA = b"{}"
 _NUL = b"\\u0000"
 
@@ -93,7 +93,7 @@ def envelope(row: Row, registry: Events | None) -> Envelope[Any]:
 
     Raises UnknownEvent, UndecodableRecord.
     """
-    stream, version, xid, sequence, event_id, name, schema_version, data, metadata, occurred_at, recorded_at = row
+    stream, version, xid, sequence, event_id, name, schema_version, data, metadata, occurred_at, recorded_at, tags = row
     return Envelope(
         stream=stream,
         version=version,
@@ -105,6 +105,7 @@ def envelope(row: Row, registry: Events | None) -> Envelope[Any]:
         metadata=decode(metadata),
         occurred_at=occurred_at,
         recorded_at=recorded_at,
+        tags=frozenset(tags) if tags else NO_TAGS,
     )
 
 

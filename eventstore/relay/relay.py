@@ -136,7 +136,7 @@ class Relay:
 
     def _entries(self, page: list[TextRow]) -> list[Entry]:
         partitions, source = self._kafka.partitions, self._settings.source
-        return [(partition_of(row[0], partitions), row[0].encode(), compose(row[:11], source), row[11]) for row in page]
+        return [(partition_of(row[0], partitions), row[0].encode(), compose(row[:12], source), row[12]) for row in page]
 
     async def _read(self, after: Position) -> list[TextRow]:
         return await read_page(self._engine, after, self._settings.batch_events, self._settings.batch_bytes)

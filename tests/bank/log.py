@@ -37,7 +37,7 @@ class Recorded(NamedTuple):
 
     def document(self) -> bytes:
         """Write it as the relay does."""
-        row = (self.stream, self.version, *self.position, self.id, self.type, 1, json.dumps(self.data), "{}", AT, AT)
+        row = (self.stream, self.version, *self.position, self.id, self.type, 1, json.dumps(self.data), "{}", AT, AT, None)
         return compose(row, "bank")
 
 

@@ -1,10 +1,10 @@
 -- One page of all events in order, as the texts that the wire format is made of, ended early when it grows too large: sizes are
 -- the stored ones, which are known without reading the data. See read_all.sql for the horizon.
 SELECT stream, version, xid_number, position, event_id, type, schema_version, data::text, metadata::text,
-    to_json(occurred_at)::text, to_json(recorded_at)::text, (date_part('epoch', recorded_at) * 1000)::bigint
+    to_json(occurred_at)::text, to_json(recorded_at)::text, to_json(tags)::text, (date_part('epoch', recorded_at) * 1000)::bigint
 FROM (
     SELECT e.stream, e.version, e.xid::text::bigint AS xid_number, e.position, e.event_id::text, e.type, e.schema_version,
-        e.data, e.metadata, e.occurred_at, e.recorded_at, pg_column_size(e.data) AS size,
+        e.data, e.metadata, e.occurred_at, e.recorded_at, e.tags, pg_column_size(e.data) AS size,
         sum(pg_column_size(e.data)) OVER (ORDER BY e.xid, e.position ROWS UNBOUNDED PRECEDING) AS filled
     FROM eventstore.event AS e
     WHERE e.xid < eventstore.horizon_v1() AND (e.xid, e.position) > (%s::text::xid8, %s::bigint)

@@ -37,6 +37,7 @@ envelopes = st.builds(
     metadata=st.dictionaries(texts | st.sampled_from(REPEATED), json_values, max_size=4),
     occurred_at=times,
     recorded_at=times,
+    tags=st.frozensets(texts.filter(bool), max_size=3),
 )
 
 
@@ -51,6 +52,7 @@ def test_round_trip(envelope: Envelope, source: str) -> None:
     for name in REPEATED:
         given_value = envelope.metadata.get(name)
         assert document.get(name) == (given_value if isinstance(given_value, str) else None)
+    assert decode(document.get("tags", "[]")) == sorted(envelope.tags)
 
 
 @given(st.binary(max_size=80))
