@@ -13,8 +13,6 @@ from eventstore.console import Output
 from eventstore.errors import PreconditionFailed, RefoldError
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
     from eventstore.postgres.checkup import Finding
 
 _KAFKA_TIMEOUT_S = 5.0
@@ -46,7 +44,7 @@ async def doctor(arguments: argparse.Namespace, output: Output) -> int:
     return PreconditionFailed.exit_code if any(each.level == "wrong" for each in findings) else 0
 
 
-async def _examine(engine: AsyncEngine, limit_s: float) -> tuple[list[Finding], dict[str, Any]]:
+async def _examine(engine: Any, limit_s: float) -> tuple[list[Finding], dict[str, Any]]:
     """Make every check that is possible, the schema's first."""
     from eventstore.postgres.checkup import check_horizon, check_schema, check_server
     from eventstore.settings import PostgresSettings
@@ -60,7 +58,7 @@ async def _examine(engine: AsyncEngine, limit_s: float) -> tuple[list[Finding], 
     return findings, facts
 
 
-async def _check_relay(engine: AsyncEngine, limit_s: float) -> tuple[Finding, dict[str, Any] | None]:
+async def _check_relay(engine: Any, limit_s: float) -> tuple[Finding, dict[str, Any] | None]:
     """Compare the end of the log with the store: a relay that died shows no lag of its own."""
     from eventstore.postgres.checkup import Finding
     from eventstore.settings import KafkaSettings
@@ -72,7 +70,7 @@ async def _check_relay(engine: AsyncEngine, limit_s: float) -> tuple[Finding, di
         return Finding("relay", "unknown", str(error)), None
 
 
-async def _measure_relay(engine: AsyncEngine, kafka: Any, limit_s: float) -> tuple[Finding, dict[str, Any] | None]:
+async def _measure_relay(engine: Any, kafka: Any, limit_s: float) -> tuple[Finding, dict[str, Any] | None]:
     from eventstore.log.admin import Admin
     from eventstore.log.tail import read_tail
     from eventstore.log.wire import position_of

@@ -61,6 +61,20 @@ BEGIN
         ELSE (pg_catalog.pg_current_xact_id()::text::bigint + v_shift)::text::xid8 END;
 END $$;
 
+-- What this statement sees, as a snapshot of such numbers. The literal form is "oldest running:next:running,running".
+CREATE FUNCTION eventstore.snapshot_v1() RETURNS pg_snapshot LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_shift CONSTANT bigint := eventstore.shift_v1();
+    v_here CONSTANT pg_snapshot := pg_current_snapshot();
+BEGIN
+    RETURN CASE v_shift WHEN 0 THEN v_here ELSE (
+        SELECT format('%s:%s:%s', pg_snapshot_xmin(v_here)::text::bigint + v_shift, pg_snapshot_xmax(v_here)::text::bigint + v_shift,
+            string_agg((x::text::bigint + v_shift)::text, ',' ORDER BY x))
+        FROM pg_snapshot_xip(v_here) AS x
+    )::pg_snapshot END;
+END $$;
+
 -- The horizon: nothing below it can still appear. Stable, so it comes from the very snapshot that the rows are read with.
 CREATE FUNCTION eventstore.horizon_v1() RETURNS xid8 LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 DECLARE
@@ -69,7 +83,7 @@ DECLARE
 BEGIN
     RETURN CASE v_shift WHEN 0 THEN v_oldest ELSE (v_oldest::text::bigint + v_shift)::text::xid8 END;
 END $$;
-GRANT EXECUTE ON FUNCTION eventstore.shift_v1, eventstore.current_xid_v1, eventstore.horizon_v1 TO PUBLIC;
+GRANT EXECUTE ON FUNCTION eventstore.shift_v1, eventstore.current_xid_v1, eventstore.snapshot_v1, eventstore.horizon_v1 TO PUBLIC;
 
 ALTER TABLE eventstore.event ALTER COLUMN xid SET DEFAULT eventstore.current_xid_v1();
 
@@ -80,13 +94,21 @@ DECLARE
     v_function oid;
 BEGIN
     FOR v_function IN SELECT p.oid FROM pg_proc AS p WHERE p.pronamespace = 'eventstore'::regnamespace
-        AND p.proname <> 'current_xid_v1' AND strpos(p.prosrc, 'pg_current_xact_id()') > 0 LOOP
-        EXECUTE replace(pg_get_functiondef(v_function), 'pg_current_xact_id()', 'eventstore.current_xid_v1()');
+        AND p.proname NOT IN ('restored_v1', 'current_xid_v1', 'snapshot_v1', 'horizon_v1')
+        AND p.prosrc ~ 'pg_current_(xact_id|snapshot)\(\)'
+    LOOP
+        EXECUTE replace(replace(pg_get_functiondef(v_function), 'pg_current_xact_id()', 'eventstore.current_xid_v1()'),
+            'pg_current_snapshot()', 'eventstore.snapshot_v1()');
     END LOOP;
-    FOR v_function IN SELECT p.oid FROM pg_proc AS p WHERE p.pronamespace = 'eventstore'::regnamespace
-        AND p.proname NOT IN ('horizon_v1', 'restored_v1') AND strpos(p.prosrc, 'pg_snapshot_xmin(pg_current_snapshot())') > 0 LOOP
-        EXECUTE replace(pg_get_functiondef(v_function), 'pg_snapshot_xmin(pg_current_snapshot())', 'eventstore.horizon_v1()');
-    END LOOP;
+    IF to_regclass('eventstore.privilege') IS NOT NULL THEN
+        EXECUTE $matrix$
+            INSERT INTO eventstore.privilege (kind, object, duty, privileges)
+            SELECT 'function', o.object, d.duty, 'EXECUTE'
+                FROM unnest(ARRAY['shift_v1', 'current_xid_v1', 'snapshot_v1', 'horizon_v1']) AS o (object),
+                unnest(ARRAY['writer', 'relay', 'projector', 'reader']) AS d (duty)
+            UNION ALL VALUES ('function', 'restored_v1', 'owner', 'ALL'), ('table', 'eventstore.era', 'owner', 'ALL')
+        $matrix$;
+    END IF;
 END $$;
 
 SELECT eventstore.restored_v1();

@@ -1,0 +1,25 @@
+"""Servers of a test's own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.clusters import Cluster
+
+Make = Callable[..., Awaitable[Cluster]]
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Make]:
+    """Start a PostgreSQL at every call, with options for postgresql.conf; all end with the test."""
+    made: list[Cluster] = []
+
+    async def start(**options: str) -> Cluster:
+        made.append(Cluster(tmp_path / f"cluster{len(made)}", **options))
+        await made[-1].up()
+        return made[-1]
+
+    yield start
+    for each in made:
+        await each.end()

@@ -1,0 +1,29 @@
+"""The log as a test sees it at the end: every committed record of the events topic, decoded."""
+
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from eventstore import KafkaSettings
+from eventstore.codec import decode
+from eventstore.log.bounds import find_bounds
+from eventstore.log.consumer import make_consumer, start_consumer
+
+
+async def read_records(kafka: KafkaSettings) -> list[dict[str, Any]]:
+    """Read all committed records, partition by partition, each with its `partition` and `offset`."""
+    bounds, ends = await find_bounds(kafka, [(kafka.events_topic, each) for each in range(kafka.partitions)])
+    wanted = {TopicPartition(*each): end for each, end in ends.items() if end > bounds[each]}
+    consumer = make_consumer(kafka, None, bulk=True)
+    await start_consumer(consumer, kafka)
+    consumer.assign(list(wanted))
+    for each in wanted:
+        consumer.seek(each, bounds[each.topic, each.partition])
+    found: list[dict[str, Any]] = []
+    try:
+        while any([await consumer.position(each) < end for each, end in wanted.items()]):
+            for records in (await consumer.getmany(timeout_ms=100)).values():
+                found += [{**decode(record.value), "partition": record.partition, "offset": record.offset} for record in records]
+    finally:
+        await consumer.stop()
+    return sorted(found, key=lambda record: (record["partition"], record["offset"]))
