@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection as SqlAlchemyConnection
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from eventstore.postgres.engine import Connection
+from eventstore.postgres.statements import load
 from projections.fold import Sheet
 from projections.projection import Projection
 from projections.readmodels.statements import Statements, compose, key_arrays
@@ -128,7 +129,11 @@ def _name_kind(sql_type: str) -> str:
 
 
 async def create_tables(connection: SqlAlchemyConnection, projection: Projection, schema: str) -> None:
-    """Make the schema and its tables with their keys; the other indexes come last, by `create_indexes`. Safe to repeat."""
+    """Make the schema and its tables with their keys; the other indexes come last, by `create_indexes`. Safe to repeat.
+
+    They belong to the role of projectors, if this login is one: so does whatever else this transaction makes.
+    """
+    await connection.exec_driver_sql(load("projections", "become_projector"))
     await connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
     translated = await connection.execution_options(schema_translate_map={projection.slug: schema})
     for table in projection.tables:

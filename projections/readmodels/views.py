@@ -7,9 +7,11 @@ Web apps use `ReadModels.session`, which is exact.
 from __future__ import annotations
 
 from psycopg import Error, sql
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from eventstore.postgres.engine import checkout
+from eventstore.postgres.engine import Connection, checkout
+from eventstore.postgres.statements import load
 from projections.generation import Generation
 from projections.projection import Projection
 
@@ -20,13 +22,22 @@ async def create_views(engine: AsyncEngine, projection: Projection, generation: 
     """Point the views of *projection* at *generation*; False when a reader held them for too long. Safe to repeat."""
     async with checkout(engine) as connection:
         try:
-            async with connection.transaction():
-                await connection.execute(LOCK)
-                for statement in compose_views(projection, generation):
-                    await connection.execute(statement)
+            try:
+                await _replace(connection, projection, generation, shared=True)
+            except InsufficientPrivilege:  # views of the time before there were roles belong to a login
+                await _replace(connection, projection, generation, shared=False)
         except Error:
             return False
     return True
+
+
+async def _replace(connection: Connection, projection: Projection, generation: Generation, *, shared: bool) -> None:
+    async with connection.transaction():
+        await connection.execute(LOCK)
+        if shared:
+            await connection.execute(load("projections", "become_projector"))
+        for statement in compose_views(projection, generation):
+            await connection.execute(statement)
 
 
 def compose_views(projection: Projection, generation: Generation) -> list[sql.Composed]:

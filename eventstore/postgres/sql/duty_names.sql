@@ -1,0 +1,2 @@
+-- Which role has which duty in this database.
+SELECT name, role FROM eventstore.duty ORDER BY name
