@@ -5,15 +5,20 @@
     ├── PreconditionFailed            3   the world is not as it must be; nothing was changed
     │   ├── MigrationMissing              the database schema is older than this release
     │   ├── RestoredElsewhere             the store came here in a dump, and was not settled here
+    │   ├── ForgottenSubject              personal data for a subject whose key was destroyed
+    │   ├── SchemaRefused                 an event's schema changed under its version, or can't read what is recorded
     │   ├── HistoryIncomplete             a topic no longer starts at offset zero
     │   └── VerificationFailed            a rebuilt generation does not hold what it should
     ├── TimedOut                      4
     ├── HeldElsewhere                 5   another operator or worker holds it
     ├── Unreachable                   6   PostgreSQL, Kafka or Connect does not answer
     ├── WrongExpectedVersion          1   another writer came first: load, decide, append again
+    ├── ConditionFailed               1   an event that a condition excludes is there: read, decide, append again
     ├── DuplicateEvent                1   an event id was already recorded with other neighbours
     ├── LimitExceeded                 1   an event or an append is larger than a named limit
     ├── UndecodableRecord             1   bytes that are not what their topic promises
+    │   ├── NewerEvent                    a schema version that this release does not know yet
+    │   └── UndeclaredEvent               a type that no module of this release declares, where the policy is to park it
     ├── UnknownEvent                  1   a stored type that no class answers for
     └── Fenced                        1   a newer owner took over; what this one held was not written
 
@@ -64,6 +69,14 @@ class RestoredElsewhere(PreconditionFailed):
     """The store was restored from a dump on another server: run `eventstore restored`."""
 
 
+class ForgottenSubject(PreconditionFailed):
+    """The subject was forgotten; no personal data of it can be recorded any more."""
+
+
+class SchemaRefused(PreconditionFailed):
+    """An event's schema does not fit what the store has recorded: raise its version and add an upcaster."""
+
+
 class HistoryIncomplete(PreconditionFailed):
     """The topic no longer starts at offset zero, so a replay from it would lose events."""
 
@@ -94,6 +107,10 @@ class WrongExpectedVersion(RefoldError):
     """The stream is not at the expected version: load it, decide and append again."""
 
 
+class ConditionFailed(RefoldError):
+    """An event that the append's condition excludes is there: read, decide and append again."""
+
+
 class DuplicateEvent(RefoldError):
     """An event id is already recorded, in another stream or beside other events: give new events new ids."""
 
@@ -104,6 +121,14 @@ class LimitExceeded(RefoldError):
 
 class UndecodableRecord(RefoldError):
     """The bytes are not what their topic promises."""
+
+
+class NewerEvent(UndecodableRecord):
+    """A newer release wrote this event: deploy it here too, and replay."""
+
+
+class UndeclaredEvent(UndecodableRecord):
+    """No module of this release declares the event's type: deploy the release that does, and replay."""
 
 
 class UnknownEvent(RefoldError):
