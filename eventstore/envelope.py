@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from eventstore.stream import Position, Token
+from eventstore.tenant import split
 
 E = TypeVar("E")
 NO_TAGS: Final[frozenset[str]] = frozenset()
@@ -78,6 +79,11 @@ class Envelope(Generic[E]):
     occurred_at: datetime
     recorded_at: datetime
     tags: frozenset[str] = NO_TAGS
+
+    @property
+    def tenant(self) -> str | None:
+        """The tenant that the stream is of; None for a stream of no tenant."""
+        return split(self.stream)[0]
 
     @property
     def token(self) -> Token:

@@ -20,6 +20,8 @@
     │   ├── NewerEvent                    a schema version that this release does not know yet
     │   └── UndeclaredEvent               a type that no module of this release declares, where the policy is to park it
     ├── UnknownEvent                  1   a stored type that no class answers for
+    ├── ProcessStuck                  1   a process can't react to an event; it tries again until the code is mended
+    ├── OutcomeUnknown                1   a call that is made at most once was begun, and nobody noted its end
     └── Fenced                        1   a newer owner took over; what this one held was not written
 
 A class's docstring is its default message. A message says what happened, with which values, and what to do next.
@@ -133,6 +135,14 @@ class UndeclaredEvent(UndecodableRecord):
 
 class UnknownEvent(RefoldError):
     """No class is registered for a stored event type: import the module that declares it."""
+
+
+class ProcessStuck(RefoldError):
+    """A process can't react to an event; it stands still and tries again."""
+
+
+class OutcomeUnknown(RefoldError):
+    """A call that is made at most once was begun, and nobody noted how it ended: find out, then retry it or give it up."""
 
 
 class Fenced(RefoldError):

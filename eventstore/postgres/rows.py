@@ -9,6 +9,9 @@ from eventstore.codec import decode, encode
 from eventstore.envelope import NO_TAGS, Envelope, NewEvent, RawEvent
 from eventstore.errors import LimitExceeded, UsageError
 from eventstore.event import Events, fields_of
+from eventstore.privacy.opener import Opener
+from eventstore.query import check_tags
+from eventstore.sealer import SealedEvent
 from eventstore.settings import PostgresSettings
 from eventstore.stream import MAX_NAME, Position
 
@@ -31,6 +34,7 @@ class Writer:
         self._registry = registry
         self._limit = settings.max_event_bytes
         self._most = settings.max_append_events
+        self._most_tags = settings.max_event_tags
 
     def wrap(self, events: Iterable[object]) -> list[NewEvent]:
         """Give every event its id. Raises UsageError for none, LimitExceeded for too many."""
@@ -46,25 +50,45 @@ class Writer:
             )
         return wrapped
 
-    def parameters(self, events: list[NewEvent]) -> tuple[str, str]:
-        """Give the ids as an array and everything else as one JSON document, as `append_v1` wants them."""
-        ids = ",".join([str(each.id) for each in events])
-        return f"{{{ids}}}", b"[%b]".__mod__(b",".join([self._document(each) for each in events])).decode()
-
-    def _document(self, new: NewEvent) -> bytes:
+    def document(self, new: NewEvent) -> bytes:
+        """Give everything but the id as a JSON text, as `append_v2` wants it. Raises LimitExceeded, UsageError."""
         name, version, data, metadata = self.parts(new)
         text = b'{"t":%b,"v":%d,"d":%b' % (encode(name), version, data)
         if metadata is not _NO_METADATA:
             text += b',"m":' + metadata
         if new.occurred_at is not None:
             text += b',"o":"%b"' % moment(new).encode()
+        if tags := self.tags(new):
+            text += b',"g":' + encode(tags)
         return text + b"}"
+
+    def tags(self, new: NewEvent) -> list[str]:
+        """Give the tags of *new* and of its class, sorted. Raises UsageError for a malformed one, LimitExceeded for too many."""
+        kind = None if isinstance(new.event, RawEvent) else self._registry.of(type(new.event)).tags
+        if kind is None and not new.tags:
+            return []
+        if isinstance(new.tags, str):
+            raise UsageError(f"tags={new.tags!r} of event {new.id}: give a tuple or a set, even of one")
+        found = {*new.tags, *(kind(new.event) if kind else ())}
+        check_tags(found)
+        if len(found) > self._most_tags:
+            raise LimitExceeded(
+                f"event {new.id} has {len(found)} tags, more than max_event_tags={self._most_tags}: tag what rules ask for and no "
+                "more, or raise REFOLD_POSTGRES_MAX_EVENT_TAGS",
+                tags=len(found),
+                limit=self._most_tags,
+            )
+        return sorted(found)
 
     def parts(self, new: NewEvent) -> tuple[str, int, bytes, bytes]:
         """Give type, schema version, data and metadata. Raises LimitExceeded when they are larger than one event may be."""
         event = new.event
         kind = event if isinstance(event, RawEvent) else self._registry.of(type(event))
         name = kind.type if isinstance(kind, RawEvent) else kind.name
+        if type(event) is not SealedEvent and (known := self._registry.find(name)) and known.privacy:
+            raise AssertionError(
+                f"event {new.id} of type {name!r} holds personal data and came here unsealed: pass it through a Sealer"
+            )
         data = encode(kind.data if isinstance(kind, RawEvent) else fields_of(event))
         metadata = encode(dict(new.metadata)) if new.metadata else _NO_METADATA
         size = len(data) + len(metadata)
@@ -88,12 +112,18 @@ def moment(new: NewEvent) -> str:
     return new.occurred_at.isoformat()
 
 
-def envelope(row: Row, registry: Events | None) -> Envelope[Any]:
+def envelope(row: Row, registry: Events | None, opener: Opener | None = None) -> Envelope[Any]:
     """Make the envelope of one row, its data lifted to the newest version; without *registry* data stays as it was stored.
+
+    *opener*, prepared for the row, opens what is sealed.
 
     Raises UnknownEvent, UndecodableRecord.
     """
     stream, version, xid, sequence, event_id, name, schema_version, data, metadata, occurred_at, recorded_at, tags = row
+    fields = decode(data)
+    if registry:
+        kind = registry.named(name)
+        fields = kind.decode(opener.open(fields, event_id) if opener and kind.privacy else fields, schema_version)
     return Envelope(
         stream=stream,
         version=version,
@@ -101,7 +131,7 @@ def envelope(row: Row, registry: Events | None) -> Envelope[Any]:
         id=event_id,
         type=name,
         schema_version=schema_version,
-        data=registry.named(name).decode(decode(data), schema_version) if registry else decode(data),
+        data=fields,
         metadata=decode(metadata),
         occurred_at=occurred_at,
         recorded_at=recorded_at,

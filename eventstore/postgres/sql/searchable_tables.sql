@@ -1,0 +1,5 @@
+-- Every table of this database that can hold rows of the app: event table, read models, parked records, snapshots, all others.
+SELECT n.nspname, c.relname
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm') AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
+ORDER BY n.nspname, c.relname
