@@ -1,13 +1,12 @@
 """The event store on PostgreSQL.
 
-An append is one function call in one round trip; all ordering rules live in `append_v1`, so that every writer obeys them,
+An append is one function call in one round trip; all ordering rules live in `append_v2`, so that every writer obeys them,
 whatever its language. Reading takes one statement a page and holds no transaction open between pages, since an open one
 would hold back every ordered reader. Source: docs/explanation/order.md.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -16,20 +15,25 @@ from uuid import UUID
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from eventstore.codec import encode
 from eventstore.envelope import Envelope
-from eventstore.errors import Unreachable, UsageError
 from eventstore.event import Events, registry
 from eventstore.postgres.bulk import Imported, import_events
-from eventstore.postgres.engine import checkout, open_engine, unreachable
+from eventstore.postgres.engine import checkout, open_engine
+from eventstore.postgres.group import compose
+from eventstore.postgres.lane import Lanes, translate_refusal
 from eventstore.postgres.migrate import require_current
-from eventstore.postgres.refusals import backoff_s, driver_error, is_lost, is_repeatable, translate
-from eventstore.postgres.rows import Row, Writer, check_stream, envelope
+from eventstore.postgres.refusals import driver_error
+from eventstore.postgres.request import Request, Requests
+from eventstore.postgres.rows import Row, Writer, envelope
 from eventstore.postgres.statements import load
 from eventstore.postgres.transaction import OwnConnection, fetch
+from eventstore.query import FailIf, Marker, Query
 from eventstore.settings import PostgresSettings
-from eventstore.stream import ANY_VERSION, START, STREAM_EXISTS, Position, Token, check_moment
+from eventstore.store import Append, Found
+from eventstore.stream import ANY_VERSION, START, Position, Token, check_moment
 
 _HERE = "eventstore.postgres"
 _PAGE = 1_000
@@ -44,6 +48,8 @@ class PostgresEventStore:
         self._settings = settings
         self._events = events
         self._writer = Writer(events, settings)
+        self._requests = Requests(self._writer, settings, lambda kind: events.of(kind).name)
+        self._lanes = Lanes(engine, settings)
 
     @classmethod
     @asynccontextmanager
@@ -65,60 +71,60 @@ class PostgresEventStore:
         events: Iterable[object],
         *,
         expected: int = ANY_VERSION,
+        condition: FailIf | None = None,
         connection: OwnConnection | None = None,
     ) -> Token:
         """Record *events* at the end of *stream*, all or none, and give the token of the last.
 
         1 to `max_append_events` events, instances of event classes or NewEvent. Equal event ids are recorded once: the same
         append again gives the same token and writes nothing, which is why one whose outcome is unknown is simply repeated.
-        *expected*: a version, or NO_STREAM, STREAM_EXISTS, ANY_VERSION. *connection*: record within the caller's transaction
-        (then the caller repeats it on SQLSTATE 40001).
-        Raises WrongExpectedVersion: load, decide, append again. DuplicateEvent: ids are recorded as something else.
+        *expected*: a version, or NO_STREAM, STREAM_EXISTS, ANY_VERSION. *condition*: refuse when an event matches its query.
+        *connection*: record within the caller's transaction (then the caller repeats it on SQLSTATE 40001).
+        Raises WrongExpectedVersion, ConditionFailed: load, decide, append again. DuplicateEvent: ids are recorded as something
+        else. LimitExceeded, Unreachable. A refusal leaves the caller's transaction as it was.
         """
-        if expected < STREAM_EXISTS:
-            raise UsageError(f"expected={expected}: give a version from 0, ANY_VERSION or STREAM_EXISTS")
-        wrapped = self._writer.wrap(events)
-        arguments = (check_stream(stream), expected, *self._writer.parameters(wrapped))
-        if connection is not None:
-            return await self._append_within(connection, arguments)
-        return await self._append_alone(arguments)
+        return (await self.append_all([Append(stream, tuple(events), expected)], condition=condition, connection=connection))[0]
 
-    async def _append_alone(self, arguments: tuple[str, int, str, str]) -> Token:
-        sent = False
-        for attempt in range(1, self._settings.append_attempts + 1):
-            try:
-                async with checkout(self.engine) as connection:
-                    sent = True
-                    return await _record(connection, arguments)
-            except psycopg.Error as error:
-                if not is_repeatable(error) or attempt == self._settings.append_attempts:
-                    raise self._refusal(error, arguments) from error
-            except Unreachable as error:
-                if not sent:
-                    raise
-                if attempt == self._settings.append_attempts:
-                    raise _unknown(error) from error
-            await asyncio.sleep(backoff_s(attempt))
-        raise AssertionError("the last attempt returns or raises")
+    async def append_all(
+        self, appends: Iterable[Append], *, condition: FailIf | None = None, connection: OwnConnection | None = None
+    ) -> list[Token]:
+        """Record *appends*, each to a stream of its own, all or none, and give their tokens. Otherwise as `append`."""
+        sealed = [
+            (each.stream, each.expected, self._writer.wrap(each.events)) for each in appends
+        ]
+        request = self._requests.make(sealed, condition)
+        return await (self._lanes.record(request) if connection is None else self._record_within(connection, request))
 
-    async def _append_within(self, connection: OwnConnection, arguments: tuple[str, int, str, str]) -> Token:
+    async def _record_within(self, connection: OwnConnection, request: Request) -> list[Token]:
         try:
-            if isinstance(connection, AsyncSession):
-                connection = await connection.connection()
-            if isinstance(connection, AsyncConnection):
-                found = await connection.exec_driver_sql(load(_HERE, "append"), arguments)
-                return _token(arguments[0], found.one())
-            return await _record(connection, arguments)
+            rows = await fetch(connection, load(_HERE, "append"), compose([request]))
         except (psycopg.Error, DBAPIError) as error:
             inner = driver_error(error)
-            if inner is None or (known := translate(inner, arguments[0], arguments[1])) is None:
+            known = inner and translate_refusal(inner, request)
+            if known is None or known is inner:
                 raise
             raise known from error
+        return request.answer(rows)
 
-    def _refusal(self, error: psycopg.Error, arguments: tuple[str, int, str, str]) -> Exception:
-        if is_lost(error):
-            return _unknown(unreachable(self._settings, error))
-        return translate(error, arguments[0], arguments[1]) or error
+    async def read(
+        self,
+        query: Query,
+        *,
+        after: Marker | None = None,
+        limit: int | None = None,
+        newest: bool = False,
+        decoded: bool = True,
+    ) -> Found:
+        """Read the events that match *query*, all that is committed now, and that *after* has not seen.
+
+        *limit*: so many at most, from the oldest on; *newest*: from the newest back. The marker stands for the whole look, so a
+        condition with it fails on whatever comes after, not on what *limit* left out. Raises UnknownEvent, UndecodableRecord.
+        """
+        items = encode(self._requests.items(query))
+        place = {"items": items, "after": after and after.snapshot, "limit": limit, "newest": newest}
+        rows = await self._page("read_query", place)
+        found = [row[1:] for row in rows if row[1] is not None]
+        return Found([envelope(row, self._events if decoded else None) for row in found], Marker(rows[0][0]))
 
     async def read_stream(
         self,
@@ -191,7 +197,7 @@ class PostgresEventStore:
         """
         return await import_events(self.engine, events, self._writer, self._settings)
 
-    async def _page(self, name: str, arguments: tuple[Any, ...], within: OwnConnection | None = None) -> list[Any]:
+    async def _page(self, name: str, arguments: tuple[Any, ...] | dict[str, Any], within: OwnConnection | None = None) -> list[Any]:
         statement: LiteralString = load(_HERE, name)
         if within is not None:
             return await fetch(within, statement, arguments)
@@ -200,18 +206,3 @@ class PostgresEventStore:
             await cursor.execute(statement, arguments)
             rows: list[Row] = await cursor.fetchall()
             return rows
-
-
-async def _record(connection: psycopg.AsyncConnection[Any], arguments: tuple[str, int, str, str]) -> Token:
-    cursor = await connection.execute(load(_HERE, "append"), arguments)
-    return _token(arguments[0], await cursor.fetchone())
-
-
-def _unknown(error: Unreachable) -> Unreachable:
-    return Unreachable(
-        f"{error} The outcome of the append is unknown: append the same NewEvents again, they are recorded once.", **error.facts
-    )
-
-
-def _token(stream: str, row: Any) -> Token:
-    return Token(stream, row[0], Position(row[1], row[2]))

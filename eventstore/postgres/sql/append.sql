@@ -1,2 +1,2 @@
--- One round trip records all events or none; ids as an array and the rest as one JSON document, the cheapest form to send.
-SELECT last_version, last_xid, last_position FROM eventstore.append_v1(%s, %s, %s::uuid[], %s::json)
+-- One round trip records a group of appends, each whole or not at all; ids as an array and the rest as JSON, the cheapest to send.
+SELECT part, code, version, xid, position, detail FROM eventstore.append_v2(%s::json, %s::uuid[], %s::json, %s::json)

@@ -133,14 +133,14 @@ async def old_writer(store: PostgresEventStore, readable: Readable) -> list[int]
 
 
 async def test_without_guard_versions_change_places(store: PostgresEventStore, readable: Readable) -> None:
-    """The planted mistake, append_v1 without its guard, gives readers version 2 before version 1; with it, 40001 (F04)."""
+    """The planted mistake, append_v2 without its guard, gives readers version 2 before version 1; with it, 40001 (F04)."""
     with pytest.raises(psycopg.errors.SerializationFailure):
         await old_writer(store, readable)
     async with checkout(store.engine) as connection:
-        row = await (await connection.execute("SELECT pg_get_functiondef('eventstore.append_v1'::regproc)")).fetchone()
+        row = await (await connection.execute("SELECT pg_get_functiondef('eventstore.append_v2'::regproc)")).fetchone()
         source: str = row[0] if row else ""
-        assert "s.last_xid <= v_me AND" in source
-        await connection.execute(source.replace("s.last_xid <= v_me AND", ""))
+        assert " AND s.last_xid <= v_me" in source
+        await connection.execute(source.replace(" AND s.last_xid <= v_me", ""))
         await connection.execute("ALTER TABLE eventstore.event DISABLE TRIGGER event_append_only")
         await connection.execute("ALTER TABLE eventstore.stream DISABLE TRIGGER stream_kept")
         await connection.execute("DELETE FROM eventstore.event; DELETE FROM eventstore.stream")

@@ -1,0 +1,93 @@
+"""Which waiting appends share the next transaction, and how they are put together. Pure; `lane` carries it out.
+
+A group is right for every member because `append_v2` decides on each by itself, in the order of the group, and a refused one
+writes nothing. Two things can't be told apart inside one statement, so they go one after the other: the same event id twice,
+and a stream whose version somebody counts on while another member appends to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from eventstore.codec import encode
+from eventstore.postgres.request import Request
+from eventstore.settings import PostgresSettings
+from eventstore.stream import ANY_VERSION
+
+_PATIENCE = 4
+"""How many times the members of a full group are looked at before the rest waits unseen."""
+
+
+class Limits(NamedTuple):
+    """What one group holds at most; a request that is larger by itself goes alone."""
+
+    requests: int
+    events: int
+    size: int
+    streams: int
+
+    @classmethod
+    def of(cls, settings: PostgresSettings) -> Limits:
+        """Take them from *settings*."""
+        streams = max(settings.max_append_streams, settings.group_requests)
+        return cls(settings.group_requests, settings.group_events, settings.group_bytes, streams)
+
+
+def choose(waiting: Sequence[Request], limits: Limits) -> list[int]:
+    """Give the indexes of the requests that go next, the first always among them.
+
+    Requests that touch a common stream never overtake each other, so nobody waits for ever.
+    """
+    chosen: list[int] = []
+    ids: set[str] = set()
+    shared: set[str] = set()  # streams that chosen requests append to at any version
+    closed: set[str] = set()  # streams that nobody else may touch: counted on by a chosen one, or a request before waits for them
+    events = size = 0
+    for index, request in enumerate(waiting[: limits.requests * _PATIENCE]):
+        if chosen and not _fits(request, limits, (len(chosen), events, size, len(shared) + len(closed))):
+            break
+        if _meets(request, shared, closed) or not ids.isdisjoint(request.ids):
+            closed.update([part.stream for part in request.parts])
+            continue
+        chosen.append(index)
+        ids.update(request.ids)
+        events += len(request.ids)
+        size += request.size
+        for part in request.parts:
+            (shared if part.expected == ANY_VERSION else closed).add(part.stream)
+    return chosen
+
+
+def _fits(request: Request, limits: Limits, filled: tuple[int, int, int, int]) -> bool:
+    requests, events, size, streams = filled
+    return (
+        requests < limits.requests
+        and events + len(request.ids) <= limits.events
+        and size + request.size <= limits.size
+        and streams + len(request.parts) <= limits.streams
+    )
+
+
+def _meets(request: Request, shared: set[str], closed: set[str]) -> bool:
+    return any(part.stream in closed or (part.expected != ANY_VERSION and part.stream in shared) for part in request.parts)
+
+
+def compose(group: Iterable[Request]) -> tuple[str, str, str, str | None]:
+    """Put *group* together as the parameters of `append_v2`: parts, ids, events, conditions or None."""
+    parts: list[bytes] = []
+    ids: list[str] = []
+    events: list[bytes] = []
+    conditions: list[bytes] = []
+    for number, request in enumerate(group, 1):
+        for stream, expected, size in request.parts:
+            parts.append(b'{"r":%d,"s":%b,"x":%d,"n":%d}' % (number, encode(stream), expected, size))
+        ids += request.ids
+        events += request.events
+        if request.condition is not None:
+            conditions.append(b'{"r":%d,%b' % (number, request.condition[1:]))
+    return _array(parts), "{" + ",".join(ids) + "}", _array(events), _array(conditions) if conditions else None
+
+
+def _array(texts: list[bytes]) -> str:
+    return (b"[" + b",".join(texts) + b"]").decode()

@@ -1,0 +1,174 @@
+"""Group append: concurrent appends of one process share a transaction and a round trip, and none of them waits for others to come.
+
+While a group is under way, what arrives queues; the next group takes it. So a lone append goes at once, and under load groups grow
+by themselves. What an append promises does not change: it returns when it is committed, with an outcome of its own. A group whose
+outcome is unknown is sent again whole, under the same event ids; one that the server refuses as a whole is taken apart, so that
+only the member at fault fails. A caller that is cancelled while it waits takes its append along; one whose group is under way does
+not disturb the others, and its append may be recorded. Source: docs/explanation/group-append.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import psycopg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from eventstore.errors import RefoldError, Unreachable
+from eventstore.postgres.engine import Connection, checkout, unreachable
+from eventstore.postgres.group import Limits, choose, compose
+from eventstore.postgres.refusals import backoff_s, is_lost, is_repeatable, translate
+from eventstore.postgres.request import Answer, Request
+from eventstore.postgres.statements import load
+from eventstore.settings import PostgresSettings
+from eventstore.stream import Token
+
+_HERE = "eventstore.postgres"
+
+
+class Waiting(NamedTuple):
+    """An append and who waits for it."""
+
+    request: Request
+    outcome: asyncio.Future[list[Token]]
+
+
+class Lanes:
+    """Sends appends to the server, in groups, over a few connections that are taken from the pool while there is work."""
+
+    def __init__(self, engine: AsyncEngine, settings: PostgresSettings) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._limits = Limits.of(settings)
+        self._waiting: list[Waiting] = []
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._starting = False
+
+    async def record(self, request: Request) -> list[Token]:
+        """Record *request* beside others and give its tokens, one a part, once they are committed. Raises what it alone earned."""
+        outcome: asyncio.Future[list[Token]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(Waiting(request, outcome))
+        self._start()
+        return await outcome
+
+    async def close(self) -> None:
+        """Return when nothing is under way any more."""
+        while self._lanes:
+            await asyncio.wait(self._lanes)
+
+    def _start(self) -> None:
+        if self._waiting and not self._starting and len(self._lanes) < self._settings.group_lanes:
+            self._starting = True
+            lane = asyncio.create_task(self._run(), name="refold append lane")
+            self._lanes.add(lane)
+
+    async def _run(self) -> None:
+        """Carry group after group until nothing waits."""
+        group: list[Waiting] = []
+        try:
+            while group := self._take():
+                await self._carry(group)
+                await asyncio.sleep(0)  # whoever was answered may have the next append ready
+        except BaseException as error:  # cancelled from outside (the loop ends), or a mistake of ours: nobody is left waiting
+            _fail(group, error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        finally:  # before anybody else runs, so that an append that comes now finds a free lane
+            lane = asyncio.current_task()
+            assert lane is not None
+            self._lanes.discard(lane)
+            self._starting = False
+        self._start()
+
+    def _take(self) -> list[Waiting]:
+        self._starting = False
+        self._waiting = [each for each in self._waiting if not each.outcome.done()]
+        chosen = choose([each.request for each in self._waiting], self._limits)
+        group = [self._waiting[index] for index in chosen]
+        taken = set(chosen)
+        self._waiting = [each for index, each in enumerate(self._waiting) if index not in taken]
+        self._start()
+        return group
+
+    async def _carry(self, group: Sequence[Waiting]) -> None:
+        """Send *group* until its outcome is known, and tell everybody theirs."""
+        for attempt in range(1, self._settings.append_attempts + 1):
+            try:
+                async with checkout(self._engine) as connection:
+                    rows = await send_group(connection, [each.request for each in group])
+            except psycopg.Error as error:
+                if len(group) > 1 and not is_lost(error) and (attempt > 1 or not is_repeatable(error)):
+                    await self._carry_apart(group)
+                    return
+                failure, again = self._translate(error, group[0].request), is_repeatable(error)
+            except Unreachable as error:  # before anything was sent there is nothing to wonder about
+                failure, again = (unknown(error), True) if attempt > 1 else (error, False)
+            else:
+                _settle(group, rows)
+                return
+            if not again or attempt == self._settings.append_attempts:
+                _fail(group, failure)
+                return
+            await asyncio.sleep(backoff_s(attempt))
+
+    async def _carry_apart(self, group: Sequence[Waiting]) -> None:
+        for each in group:
+            await self._carry([each])
+
+    def _translate(self, error: psycopg.Error, request: Request) -> Exception:
+        found = unknown(unreachable(self._settings, error)) if is_lost(error) else translate_refusal(error, request)
+        if found is not error:
+            found.__cause__ = error
+        return found
+
+
+async def send_group(connection: Connection, requests: Sequence[Request]) -> list[list[Answer]]:
+    """Ask the server to record *requests*, in one round trip, and give the answers of each."""
+    cursor = connection.cursor(binary=True)
+    await cursor.execute(load(_HERE, "append"), compose(requests))
+    return split_answers(await cursor.fetchall(), requests)
+
+
+def split_answers(rows: Iterable[Answer], requests: Sequence[Request]) -> list[list[Answer]]:
+    """Hand each of *requests* its own rows, one a part."""
+    left = iter(rows)
+    return [[next(left) for _ in request.parts] for request in requests]
+
+
+def translate_refusal(error: psycopg.Error, request: Request) -> Exception:
+    """Say what *error* means for *request*, in our words where there are some."""
+    stream, expected, _ = request.parts[0]
+    return translate(error, stream, expected) or error
+
+
+def unknown(error: Unreachable) -> Unreachable:
+    """Say that nobody knows whether the append was recorded, and what to do."""
+    return Unreachable(
+        f"{error} The outcome of the append is unknown: append the same NewEvents again, they are recorded once.", **error.facts
+    )
+
+
+def _settle(group: Sequence[Waiting], answers: Sequence[Sequence[Answer]]) -> None:
+    for each, rows in zip(group, answers, strict=True):
+        if each.outcome.done():
+            continue
+        try:
+            each.outcome.set_result(each.request.answer(rows))
+        except RefoldError as error:
+            each.outcome.set_exception(error)
+
+
+def _fail(group: Iterable[Waiting], error: BaseException) -> None:
+    for each in group:
+        if each.outcome.done():
+            continue
+        if isinstance(error, asyncio.CancelledError):
+            each.outcome.cancel()
+        elif isinstance(error, RefoldError):
+            own = type(error)(*error.args, **error.facts)  # each raiser writes its own traceback
+            own.__cause__ = error.__cause__
+            each.outcome.set_exception(own)
+        else:
+            each.outcome.set_exception(error)
