@@ -5,7 +5,7 @@ DECLARE
     v_schema text;
 BEGIN
     FOR v_role IN SELECT d.role FROM eventstore.duty AS d JOIN pg_roles AS r ON r.rolname = d.role LOOP
-        FOREACH v_schema IN ARRAY ARRAY['eventstore', 'projections'] LOOP
+        FOR v_schema IN SELECT n.nspname FROM pg_namespace AS n WHERE n.nspname IN ('eventstore', 'projections', 'privacy') LOOP
             CONTINUE WHEN v_role = (SELECT d.role FROM eventstore.duty AS d WHERE d.name = 'owner');
             EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM %I', v_schema, v_role);
             EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA %I FROM %I', v_schema, v_role);

@@ -19,7 +19,7 @@ CREATE TABLE eventstore.privilege (
     privileges text NOT NULL,
     PRIMARY KEY (kind, object, duty)
 );
-COMMENT ON TABLE eventstore.privilege IS 'What each duty may do with each object of schemas eventstore and projections.';
+COMMENT ON TABLE eventstore.privilege IS 'What each duty may do with each object of our schemas.';
 INSERT INTO eventstore.privilege (kind, object, duty, privileges)
 SELECT m.kind, o.object, d.duty, m.privileges
 FROM (VALUES
@@ -29,18 +29,26 @@ FROM (VALUES
     ('database', 'relay reader', 'CONNECT', ''),
     ('schema', 'writer relay projector reader', 'USAGE', 'eventstore'),
     ('schema', 'projector reader', 'USAGE', 'projections'),
+    ('schema', 'writer projector', 'USAGE', 'privacy'),
     ('table', 'writer relay projector reader', 'SELECT', 'eventstore.eventstore_revision eventstore.duty'),
-    ('table', 'writer relay', 'SELECT', 'eventstore.event eventstore.stream eventstore.chain eventstore.chained'),
-    ('table', 'owner', 'ALL', 'eventstore.privilege'),
+    ('table', 'writer relay', 'SELECT',
+        'eventstore.event eventstore.stream eventstore.tag eventstore.chain eventstore.chained eventstore.schema'),
+    ('table', 'writer', 'SELECT, INSERT, UPDATE, DELETE',
+        'eventstore.snapshot eventstore.process eventstore.process_instance eventstore.task'),
+    ('table', 'writer', 'SELECT, INSERT', 'privacy.subject_key'),
+    ('table', 'projector', 'SELECT', 'privacy.subject_key'),
     ('table', 'projector', 'SELECT, INSERT, UPDATE', 'projections.generation projections.pointer projections.checkpoint'),
     ('table', 'reader', 'SELECT', 'projections.generation projections.pointer projections.checkpoint'),
-    ('table', 'projector', 'SELECT, INSERT, UPDATE, DELETE', 'projections.parked'),
+    ('table', 'projector', 'SELECT, INSERT, UPDATE, DELETE', 'projections.parked projections.redacted'),
     ('table', 'projector', 'SELECT, INSERT', 'projections.audit'),
-    ('function', 'writer', 'EXECUTE', 'append_v1 append_v2 prepare_import_v1 import_v3'),
-    ('function', 'writer relay', 'EXECUTE', 'content_v1 link_v1 chain_v1'),
+    ('table', 'owner', 'ALL', 'eventstore.privilege eventstore.tenant_role eventstore.whole'),
+    ('function', 'writer', 'EXECUTE', 'append_v1 append_v2 prepare_import_v1 import_v3 record_schemas_v1'),
+    ('function', 'writer relay', 'EXECUTE',
+        'content_v1 link_v1 chain_v1 marker_v1 seen_v1 unseen_from_v1 rarest_v1 matching_v1'),
+    ('function', 'writer relay projector reader', 'EXECUTE', 'tenant_v1'),
     ('function', 'owner', 'ALL',
-        'recorded_v1 import_v1 import_v2 refuse_change_v1 make_roles_v1 settle_roles_v1 grant_duties_v1 take_over_v1 extend_chain_v1 '
-        'seal_chain_v1 start_chain_v1 stop_chain_v1')
+        'recorded_v1 import_v1 import_v2 refuse_change_v1 lock_v1 known_v1 refused_v1 guard_tags_v1 '
+        'make_roles_v1 settle_roles_v1 grant_duties_v1 take_over_v1 extend_chain_v1 seal_chain_v1 start_chain_v1 stop_chain_v1')
 ) AS m (kind, duties, privileges, objects)
 CROSS JOIN regexp_split_to_table(m.duties, ' ') AS d (duty)
 CROSS JOIN regexp_split_to_table(m.objects, ' ') AS o (object);
@@ -70,7 +78,7 @@ BEGIN
     RETURN true;
 END $$;
 
--- Give every object of the two schemas to the role of owners, so that functions which run with their owner's rights never run
+-- Give every object of our schemas to the role of owners, so that functions which run with their owner's rights never run
 -- with those of an administrator. A user who is no member of that role keeps them.
 CREATE FUNCTION eventstore.take_over_v1(p_owner text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -78,16 +86,16 @@ DECLARE
 BEGIN
     FOR v_statement IN
         SELECT format('ALTER SCHEMA %I OWNER TO %I', n.nspname, p_owner) FROM pg_namespace AS n
-            WHERE n.nspname IN ('eventstore', 'projections') AND n.nspowner <> p_owner::regrole
+            WHERE n.nspname IN ('eventstore', 'projections', 'privacy') AND n.nspowner <> p_owner::regrole
         UNION ALL
         SELECT format('ALTER %s %s OWNER TO %I', CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' WHEN 'c' THEN 'TYPE'
                 ELSE 'TABLE' END, c.oid::regclass, p_owner)
-            FROM pg_class AS c WHERE c.relnamespace::regnamespace::text IN ('eventstore', 'projections')
+            FROM pg_class AS c WHERE c.relnamespace::regnamespace::text IN ('eventstore', 'projections', 'privacy')
             AND c.relkind IN ('r', 'p', 'v', 'S', 'c') AND c.relowner <> p_owner::regrole
             AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND c.relkind = 'S' AND d.deptype IN ('a', 'i'))
         UNION ALL
         SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, p_owner) FROM pg_proc AS p
-            WHERE p.pronamespace::regnamespace::text IN ('eventstore', 'projections') AND p.proowner <> p_owner::regrole
+            WHERE p.pronamespace::regnamespace::text IN ('eventstore', 'projections', 'privacy') AND p.proowner <> p_owner::regrole
     LOOP
         EXECUTE v_statement;
     END LOOP;
@@ -117,7 +125,7 @@ BEGIN
         UNION ALL
         SELECT format('GRANT EXECUTE ON ROUTINE %s TO %I', f.oid::regprocedure, d.role)
             FROM eventstore.privilege AS p JOIN eventstore.duty AS d ON d.name = p.duty
-            JOIN pg_proc AS f ON f.proname = p.object AND f.pronamespace = p_schema::regnamespace
+            JOIN pg_proc AS f ON f.pronamespace = p_schema::regnamespace AND p.object IN (f.proname, p_schema || '.' || f.proname)
             WHERE p.kind = 'function' AND p.duty <> 'owner'
     LOOP
         EXECUTE v_statement;
@@ -136,7 +144,7 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM eventstore.take_over_v1(v_role ->> 'owner');
-    PERFORM eventstore.grant_duties_v1('eventstore'), eventstore.grant_duties_v1('projections');
+    PERFORM eventstore.grant_duties_v1(n.nspname) FROM pg_namespace AS n WHERE n.nspname IN ('eventstore', 'projections', 'privacy');
     FOR v_statement IN
         SELECT format('GRANT %s ON DATABASE %I TO %I', p.privileges, current_database(), d.role)
             FROM eventstore.privilege AS p JOIN eventstore.duty AS d ON d.name = p.duty WHERE p.kind = 'database'

@@ -2,21 +2,24 @@
 WITH actual AS (
     SELECT 'table' AS kind, c.oid::regclass::text AS object, a.grantee, a.privilege_type AS privilege
     FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
-    WHERE c.relnamespace::regnamespace::text IN ('eventstore', 'projections')
+    WHERE c.relnamespace::regnamespace::text IN ('eventstore', 'projections', 'privacy')
     UNION ALL
     SELECT 'function', p.proname, a.grantee, a.privilege_type FROM pg_proc AS p CROSS JOIN aclexplode(p.proacl) AS a
-    WHERE p.pronamespace::regnamespace::text IN ('eventstore', 'projections')
+    WHERE p.pronamespace::regnamespace::text IN ('eventstore', 'projections', 'privacy')
     UNION ALL
     SELECT 'schema', n.nspname, a.grantee, a.privilege_type FROM pg_namespace AS n CROSS JOIN aclexplode(n.nspacl) AS a
-    WHERE n.nspname IN ('eventstore', 'projections')
+    WHERE n.nspname IN ('eventstore', 'projections', 'privacy')
     UNION ALL
     SELECT 'database', '', a.grantee, a.privilege_type FROM pg_database AS d CROSS JOIN aclexplode(d.datacl) AS a
     WHERE d.datname = current_database()
 ), wanted AS (
-    SELECT p.duty, p.kind, p.object, trim(w.privilege) AS privilege
+    SELECT DISTINCT p.duty, p.kind, regexp_replace(p.object, CASE p.kind WHEN 'function' THEN '^.*[.]' ELSE '' END, '') AS object,
+        trim(w.privilege) AS privilege
     FROM eventstore.privilege AS p CROSS JOIN regexp_split_to_table(p.privileges, ',') AS w (privilege)
-    WHERE (p.kind = 'table' AND to_regclass(p.object) IS NOT NULL) OR p.kind IN ('schema', 'database')
-        OR EXISTS (SELECT FROM pg_proc AS f WHERE f.proname = p.object AND f.pronamespace = 'eventstore'::regnamespace)
+    WHERE (p.kind = 'table' AND to_regclass(p.object) IS NOT NULL) OR p.kind = 'database'
+        OR (p.kind = 'schema' AND to_regnamespace(p.object) IS NOT NULL) OR (p.kind = 'function' AND EXISTS (
+            SELECT FROM pg_proc AS f WHERE p.object IN (f.proname, f.pronamespace::regnamespace || '.' || f.proname)
+        ))
 ), faults AS (
     SELECT coalesce(w.duty, a.duty) AS duty, a.duty IS NULL AS lacks,
         concat_ws(' ', coalesce(w.privilege, a.privilege), coalesce(w.kind, a.kind), nullif(coalesce(w.object, a.object), '')) AS what

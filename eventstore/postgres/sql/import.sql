@@ -1,2 +1,2 @@
--- Number and record what was copied in.
-SELECT recorded, known FROM eventstore.import_v1()
+-- Number and record what was copied in, with the owner's rights.
+SELECT recorded, known FROM eventstore.import_v3()

@@ -1,11 +1,2 @@
--- Where a bulk import lands before import_v1 numbers it; emptied at every commit.
-CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
-    n bigint NOT NULL,
-    event_id uuid NOT NULL,
-    stream text COLLATE "C" NOT NULL,
-    type text NOT NULL,
-    schema_version integer NOT NULL,
-    occurred_at timestamptz,
-    data jsonb NOT NULL,
-    metadata jsonb NOT NULL
-) ON COMMIT DELETE ROWS
+-- Where a bulk import lands before import_v3 numbers it: a temporary table of the owner's, emptied at every commit.
+SELECT eventstore.prepare_import_v1()
