@@ -9,7 +9,9 @@ from eventstore.codec import decode, encode
 from eventstore.envelope import NO_TAGS, Envelope, NewEvent, RawEvent
 from eventstore.errors import LimitExceeded, UsageError
 from eventstore.event import Events, fields_of
+from eventstore.privacy.opener import Opener
 from eventstore.query import check_tags
+from eventstore.sealer import SealedEvent
 from eventstore.settings import PostgresSettings
 from eventstore.stream import MAX_NAME, Position
 
@@ -83,6 +85,10 @@ class Writer:
         event = new.event
         kind = event if isinstance(event, RawEvent) else self._registry.of(type(event))
         name = kind.type if isinstance(kind, RawEvent) else kind.name
+        if type(event) is not SealedEvent and (known := self._registry.find(name)) and known.privacy:
+            raise AssertionError(
+                f"event {new.id} of type {name!r} holds personal data and came here unsealed: pass it through a Sealer"
+            )
         data = encode(kind.data if isinstance(kind, RawEvent) else fields_of(event))
         metadata = encode(dict(new.metadata)) if new.metadata else _NO_METADATA
         size = len(data) + len(metadata)
@@ -106,12 +112,18 @@ def moment(new: NewEvent) -> str:
     return new.occurred_at.isoformat()
 
 
-def envelope(row: Row, registry: Events | None) -> Envelope[Any]:
+def envelope(row: Row, registry: Events | None, opener: Opener | None = None) -> Envelope[Any]:
     """Make the envelope of one row, its data lifted to the newest version; without *registry* data stays as it was stored.
+
+    *opener*, prepared for the row, opens what is sealed.
 
     Raises UnknownEvent, UndecodableRecord.
     """
     stream, version, xid, sequence, event_id, name, schema_version, data, metadata, occurred_at, recorded_at, tags = row
+    fields = decode(data)
+    if registry:
+        kind = registry.named(name)
+        fields = kind.decode(opener.open(fields, event_id) if opener and kind.privacy else fields, schema_version)
     return Envelope(
         stream=stream,
         version=version,
@@ -119,7 +131,7 @@ def envelope(row: Row, registry: Events | None) -> Envelope[Any]:
         id=event_id,
         type=name,
         schema_version=schema_version,
-        data=registry.named(name).decode(decode(data), schema_version) if registry else decode(data),
+        data=fields,
         metadata=decode(metadata),
         occurred_at=occurred_at,
         recorded_at=recorded_at,

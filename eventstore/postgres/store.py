@@ -23,14 +23,19 @@ from eventstore.event import Events, registry
 from eventstore.postgres.bulk import Imported, import_events
 from eventstore.postgres.engine import checkout, open_engine
 from eventstore.postgres.group import compose
+from eventstore.postgres.keys import opened_keyring
 from eventstore.postgres.lane import Lanes, translate_refusal
 from eventstore.postgres.migrate import require_current
 from eventstore.postgres.refusals import driver_error
 from eventstore.postgres.request import Request, Requests
 from eventstore.postgres.rows import Row, Writer, envelope
 from eventstore.postgres.statements import load
+from eventstore.postgres.tenants import TenantStore
 from eventstore.postgres.transaction import OwnConnection, fetch
+from eventstore.privacy.keyring import Keyring
+from eventstore.privacy.opener import Opener
 from eventstore.query import FailIf, Marker, Query
+from eventstore.sealer import Sealer
 from eventstore.settings import PostgresSettings
 from eventstore.store import Append, Found
 from eventstore.stream import ANY_VERSION, START, Position, Token, check_moment
@@ -43,24 +48,36 @@ _NEWEST = 2**63 - 1
 class PostgresEventStore:
     """Streams of events in PostgreSQL. Make one with `open`; any number of tasks may use it at once."""
 
-    def __init__(self, engine: AsyncEngine, settings: PostgresSettings, events: Events = registry) -> None:
+    def __init__(
+        self, engine: AsyncEngine, settings: PostgresSettings, events: Events = registry, *, keyring: Keyring | None = None
+    ) -> None:
+        """Take the *keyring* that opens and seals personal fields; without one they read as SEALED and can't be recorded."""
         self.engine = engine
+        self.keyring = keyring
         self._settings = settings
         self._events = events
         self._writer = Writer(events, settings)
         self._requests = Requests(self._writer, settings, lambda kind: events.of(kind).name)
         self._lanes = Lanes(engine, settings)
+        self._sealer = Sealer(events, keyring)
+        self._opener = Opener(keyring)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: PostgresSettings | None = None, *, engine: AsyncEngine | None = None) -> AsyncGenerator[Self]:
-        """Open the store, on *engine* if given (which then stays open). Raises MigrationMissing, Unreachable."""
+    async def open(
+        cls, settings: PostgresSettings | None = None, *, engine: AsyncEngine | None = None, keyring: Keyring | None = None
+    ) -> AsyncGenerator[Self]:
+        """Open the store, on *engine* if given (which then stays open). Raises MigrationMissing, Unreachable.
+
+        *keyring*: for personal data; without one, what the REFOLD_PRIVACY_ settings name, if anything.
+        """
         chosen = settings or PostgresSettings()
         own = engine or open_engine(chosen)
         try:
             async with checkout(own) as connection:
                 await require_current(connection)
-            yield cls(own, chosen)
+            async with opened_keyring(own) as found:
+                yield cls(own, chosen, keyring=keyring or found)
         finally:
             if engine is None:
                 await own.dispose()
@@ -90,7 +107,7 @@ class PostgresEventStore:
     ) -> list[Token]:
         """Record *appends*, each to a stream of its own, all or none, and give their tokens. Otherwise as `append`."""
         sealed = [
-            (each.stream, each.expected, self._writer.wrap(each.events)) for each in appends
+            (each.stream, each.expected, await self._sealer.seal(each.stream, self._writer.wrap(each.events))) for each in appends
         ]
         request = self._requests.make(sealed, condition)
         return await (self._lanes.record(request) if connection is None else self._record_within(connection, request))
@@ -124,7 +141,7 @@ class PostgresEventStore:
         place = {"items": items, "after": after and after.snapshot, "limit": limit, "newest": newest}
         rows = await self._page("read_query", place)
         found = [row[1:] for row in rows if row[1] is not None]
-        return Found([envelope(row, self._events if decoded else None) for row in found], Marker(rows[0][0]))
+        return Found(await self._envelopes(found, decoded=decoded), Marker(rows[0][0]))
 
     async def read_stream(
         self,
@@ -146,26 +163,27 @@ class PostgresEventStore:
             last = min(last, later[0][0]) if later else last
         while from_version <= last:
             rows = await self._page("read_stream", (stream, from_version, last, _PAGE), connection)
-            for row in rows:
-                yield envelope(row, self._events if decoded else None)
+            for each in await self._envelopes(rows, decoded=decoded):
+                yield each
             if len(rows) < _PAGE:
                 return
             from_version = rows[-1][1] + 1
 
     async def read_all(
-        self, after: Position = START, limit: int | None = None, *, decoded: bool = True
+        self, after: Position = START, limit: int | None = None, *, decoded: bool = True, prefix: str = ""
     ) -> AsyncIterator[Envelope[Any]]:
         """Read all events in order from just after *after*, as far as no running transaction could still add behind.
 
         Ends there; ask again from the last position. What is given here is never preceded by anything new. *decoded* false
-        leaves data as it was stored.
+        leaves data as it was stored. *prefix*: only streams whose name begins with it; the others are passed over by the server.
         """
         left = _NEWEST if limit is None else limit
         while left > 0:
             size = min(left, _PAGE)
-            rows = await self._page("read_all", (str(after.xid), after.sequence, size))
-            for row in rows:
-                yield envelope(row, self._events if decoded else None)
+            place = (str(after.xid), after.sequence)
+            rows = await (self._page("read_prefix", (*place, prefix, size)) if prefix else self._page("read_all", (*place, size)))
+            for each in await self._envelopes(rows, decoded=decoded):
+                yield each
             if len(rows) < size:
                 return
             after = Position(rows[-1][2], rows[-1][3])
@@ -195,9 +213,23 @@ class PostgresEventStore:
         Known event ids are skipped, so after a crash the same call goes on where it stopped, provided that the events are
         NewEvents with the ids of the first run. There is no expected version; versions follow from the order given.
         """
-        return await import_events(self.engine, events, self._writer, self._settings)
+        private = any(each.privacy for each in self._events)
+        pairs = self._sealer.seal_many(events) if private else events
+        return await import_events(self.engine, pairs, self._writer, self._settings)
 
-    async def _page(self, name: str, arguments: tuple[Any, ...] | dict[str, Any], within: OwnConnection | None = None) -> list[Any]:
+    def tenant(self, name: str) -> TenantStore:
+        """Give the store as tenant *name* sees it: its own streams and nothing else. Raises UsageError for a malformed name."""
+        return TenantStore(self, name)
+
+    async def _envelopes(self, rows: list[Row], *, decoded: bool) -> list[Envelope[Any]]:
+        if not decoded:
+            return [envelope(row, None) for row in rows]
+        await self._opener.prepare([row[7] for row in rows])
+        return [envelope(row, self._events, self._opener) for row in rows]
+
+    async def _page(
+        self, name: str, arguments: tuple[Any, ...] | dict[str, Any], within: OwnConnection | None = None
+    ) -> list[Any]:
         statement: LiteralString = load(_HERE, name)
         if within is not None:
             return await fetch(within, statement, arguments)
