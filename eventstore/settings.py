@@ -167,6 +167,13 @@ class KafkaSettings(BaseSettings):
         "move. Env REFOLD_KAFKA_PARTITIONS.",
     )
     replication: int = Field(default=1, ge=1, le=9, description="Copies of each partition. Env REFOLD_KAFKA_REPLICATION.")
+    min_insync: int = Field(
+        default=0,
+        ge=0,
+        le=9,
+        description="Copies that must hold a record before it counts as written; 0 = one less than REFOLD_KAFKA_REPLICATION, and at "
+        "least one. Env REFOLD_KAFKA_MIN_INSYNC.",
+    )
     max_message_bytes: int = Field(
         default=4 << 20,
         ge=1 << 20,
@@ -213,6 +220,11 @@ class KafkaSettings(BaseSettings):
     )
 
     @property
+    def min_insync_wanted(self) -> int:
+        """The events topic's `min.insync.replicas`."""
+        return self.min_insync or max(1, self.replication - 1)
+
+    @property
     def events_topic(self) -> str:
         """The topic that carries the store's events."""
         return f"{self.topic_prefix}.events"
@@ -234,8 +246,26 @@ class RelaySettings(BaseSettings):
     batch_bytes: int = Field(
         default=16 << 20,
         ge=1 << 10,
-        description="Stored bytes of data in one Kafka transaction at most (one larger event still goes alone). "
-        "Env REFOLD_RELAY_BATCH_BYTES.",
+        description="Bytes of records in one page at most (one larger event still goes alone); a relay holds two pages: the one that "
+        "Kafka is taking, and the next. Env REFOLD_RELAY_BATCH_BYTES.",
+    )
+    lease_s: float = Field(
+        default=10.0,
+        ge=1,
+        description="Seconds of silence (stopped, hung, cut off from PostgreSQL) after which a relay's shards go to another one; one "
+        "that dies loses them at once. Env REFOLD_RELAY_LEASE_S.",
+    )
+    watch_s: float = Field(
+        default=0.25,
+        gt=0,
+        description="Seconds between two looks at who relays which shard; a waiting relay steps in that soon. Must be well below the "
+        "lease. Env REFOLD_RELAY_WATCH_S.",
+    )
+    note_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Seconds between two notes of where quiet shards stand, which only spare reading at the next start. "
+        "Env REFOLD_RELAY_NOTE_S.",
     )
     poll_s: float = Field(
         default=0.003, gt=0, description="Seconds until the store is asked again after events came. Env REFOLD_RELAY_POLL_S."
@@ -245,4 +275,70 @@ class RelaySettings(BaseSettings):
         gt=0,
         description="Seconds that this grows to while none come; half of it is added to the latency of the first event after a "
         "pause. Env REFOLD_RELAY_IDLE_POLL_S.",
+    )
+
+
+class PrivacySettings(BaseSettings):
+    """How personal data in events is sealed, and who may open it."""
+
+    model_config = configure("REFOLD_PRIVACY_")
+
+    master_keys: SecretStr | None = Field(
+        default=None,
+        description="Keys that wrap the subjects' keys: comma-separated NAME:BASE64 of 32 bytes, the current one first. Without any, "
+        "personal fields read as [sealed] and can't be recorded. Env REFOLD_PRIVACY_MASTER_KEYS.",
+    )
+    master_key_file: Path | None = Field(
+        default=None,
+        description="File of such keys, one a line; they come after those of REFOLD_PRIVACY_MASTER_KEYS. "
+        "Env REFOLD_PRIVACY_MASTER_KEY_FILE.",
+    )
+    dsn: SecretStr | None = Field(
+        default=None,
+        description="libpq URI of the database with the subjects' keys; none = the events' own. Env REFOLD_PRIVACY_DSN.",
+    )
+    cache_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Seconds that a process believes a key it holds, hence how long after a `forget` something may still be opened. "
+        "The same in all processes, since `forget` waits for it. Env REFOLD_PRIVACY_CACHE_S.",
+    )
+    cache_keys: int = Field(
+        default=50_000, ge=1, description="Keys that a process holds at most. Env REFOLD_PRIVACY_CACHE_KEYS."
+    )
+
+
+class ProcessSettings(BaseSettings):
+    """How processes and tasks are run."""
+
+    model_config = configure("REFOLD_PROCESS_")
+
+    batch_events: int = Field(
+        default=500, ge=1, description="Events that a process reads and commits at a time. Env REFOLD_PROCESS_BATCH_EVENTS."
+    )
+    batch_tasks: int = Field(
+        default=32, ge=1, description="How many requests (tasks) a worker carries out at a time. Env REFOLD_PROCESS_BATCH_TASKS."
+    )
+    lease_s: float = Field(
+        default=15.0,
+        gt=0,
+        description="Seconds by the database's clock after which what a dead worker held is free again; a call to the outside must "
+        "answer within four fifths of it. Env REFOLD_PROCESS_LEASE_S.",
+    )
+    poll_s: float = Field(
+        default=0.01, gt=0, description="Seconds until the store is asked again after something came. Env REFOLD_PROCESS_POLL_S."
+    )
+    idle_poll_s: float = Field(
+        default=0.1, gt=0, description="Seconds that this grows to while nothing comes. Env REFOLD_PROCESS_IDLE_POLL_S."
+    )
+    attempts: int = Field(
+        default=8, ge=1, description="How often a task is tried before it is set aside as failed. Env REFOLD_PROCESS_ATTEMPTS."
+    )
+    retry_s: float = Field(
+        default=60.0, gt=0, description="Most seconds between two attempts; they begin below one. Env REFOLD_PROCESS_RETRY_S."
+    )
+    keep_s: float = Field(
+        default=30 * 86_400.0,
+        gt=0,
+        description="Seconds for which finished tasks stay in the ledger (30 days). Env REFOLD_PROCESS_KEEP_S.",
     )
