@@ -76,8 +76,15 @@ def _program(program: str) -> Iterator[str]:
     texts = _texts(parser)
     for name, command in find_commands(parser).items():
         if name not in PROGRAMS:
-            yield f"\n### {program} {name}\n{_sentence(texts.get(name) or command.description)}\n"
-            yield from _options(command)
+            yield from _command(f"{program} {name}", command, texts.get(name))
+
+
+def _command(name: str, command: argparse.ArgumentParser, text: str | None) -> Iterator[str]:
+    yield f"\n### {name}\n{_sentence(text or command.description)}\n"
+    yield from _options(command)
+    texts = _texts(command)
+    for inner, parser in find_commands(command).items():
+        yield from _command(f"{name} {inner}", parser, texts.get(inner))
 
 
 def _texts(parser: argparse.ArgumentParser) -> dict[str, str | None]:

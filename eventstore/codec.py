@@ -39,6 +39,11 @@ def encode_sorted(value: object) -> bytes:
     return orjson.dumps(value, default=_default, option=_OPTIONS | orjson.OPT_SORT_KEYS)
 
 
+def encode_indented(value: object) -> bytes:
+    """Write *value* over several lines, for people and for files that are compared."""
+    return orjson.dumps(value, default=_default, option=_OPTIONS | orjson.OPT_INDENT_2)
+
+
 def decode(document: bytes | str) -> Any:
     """Read one JSON document. Raises UndecodableRecord with the position of the first wrong byte."""
     try:

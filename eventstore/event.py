@@ -16,7 +16,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from eventstore.errors import UndecodableRecord, UnknownEvent, UsageError
+from eventstore.errors import NewerEvent, UndecodableRecord, UnknownEvent, UsageError
 from eventstore.privacy.declaration import Declared, Naming, read_declaration
 from eventstore.privacy.marker import is_redacted
 from eventstore.privacy.seal import mask
@@ -62,10 +62,13 @@ class EventType:
     def decode(self, data: Any, version: int) -> Any:
         """Make an instance from *data* as it was stored under schema *version*; what is still sealed in it reads as SEALED.
 
-        Raises UndecodableRecord when a field is missing or has another type, and when *version* is newer than this code.
+        Raises UndecodableRecord when a field is missing or has another type, NewerEvent when *version* is newer than
+        this code.
         """
         private = self.privacy is not None
         try:
+            if version > self.version:
+                raise _newer(self, version)
             data = mask(data) if private else data
             return self.read(data if version == self.version else upgrade(self, data, version))
         except (ValidationError, TypeError, KeyError, ValueError) as error:
@@ -210,6 +213,15 @@ def _place(error: Exception) -> str:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['type']}"
     return type(error).__name__
+
+
+def _newer(kind: EventType, version: int) -> NewerEvent:
+    return NewerEvent(
+        f"event type {kind.name!r}: version {version} is newer than this release's {kind.version}. A newer release wrote it: deploy "
+        "that one here too, and replay.",
+        type=kind.name,
+        version=version,
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -230,6 +230,23 @@ class KafkaSettings(BaseSettings):
         return f"{self.topic_prefix}.events"
 
 
+class EventSettings(BaseSettings):
+    """What readers of the log do with events that a newer release wrote."""
+
+    model_config = configure("REFOLD_EVENTS_")
+
+    newer: Literal["park", "skip"] = Field(
+        default="park",
+        description="What becomes of an event whose schema version this release does not know: parked with the later ones of its "
+        "stream, or passed over, which leaves rows wrong until the newer release is replayed. Env REFOLD_EVENTS_NEWER.",
+    )
+    undeclared: Literal["skip", "park"] = Field(
+        default="skip",
+        description="What becomes of an event whose type no module of this release declares: passed over and named once by the "
+        "worker, or parked, for stores whose every type this release should know. Env REFOLD_EVENTS_UNDECLARED.",
+    )
+
+
 class RelaySettings(BaseSettings):
     """How events travel from the store to the log."""
 

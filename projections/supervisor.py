@@ -99,6 +99,12 @@ class Supervisor:
                 f"event type {name!r} reaches no handler of this release. Its events stay in the log and are passed over: "
                 "add a handler, or deploy the release that has one, and replay.",
             )
+        for name, version in EVENTS.newer:
+            self._tell(
+                ("newer", name, version),
+                f"event type {name!r} version {version} is newer than this release, and REFOLD_EVENTS_NEWER=skip passes it over: rows are "
+                "wrong until the newer release is deployed and replayed.",
+            )
 
     def _report(self, worker: Worker, error: Exception) -> None:
         self._tell(("error", worker.generation.id, str(error)), f"{worker.generation}: {type(error).__name__}: {error}")

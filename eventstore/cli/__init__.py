@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from eventstore.cli import append, bench, bulk, chain, doctor, export, follow, migrate, relay, restored, roles, show
+from eventstore.cli import append, bench, bulk, chain, doctor, export, follow, migrate, processes, relay, restored, roles, schemas, show
 from eventstore.console import make_parser, run
 
-_COMMANDS = (migrate, relay, append, show, follow, bulk, export, doctor, chain, roles, restored, bench)
+_COMMANDS = (migrate, relay, processes, append, show, follow, bulk, export, doctor, chain, roles, schemas, restored, bench)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,9 +13,10 @@ from eventstore.codec import loads
 from eventstore.envelope import Envelope
 from eventstore.errors import UndecodableRecord
 from eventstore.event import Events, EventType, registry
+from eventstore.log.policy import guard
 from eventstore.log.wire import open_envelope
 from eventstore.privacy.opener import Opener
-from eventstore.settings import KafkaSettings
+from eventstore.settings import EventSettings, KafkaSettings
 from eventstore.source import Message, Reader, Record
 from eventstore.stream import Position
 
@@ -23,14 +24,19 @@ _TUPLE: Any = tuple
 
 
 class EventSource:
-    """The topic that the relay writes. *passed* counts, by type, the events that a reader of this source passed over."""
+    """The topic that the relay writes. *passed* counts, by type, the events that a reader of this source passed over.
+
+    *newer* counts, by type and version, those of a handled type that it passed over because a newer release wrote them.
+    """
 
     name = "events"
     messages = ()
 
-    def __init__(self, events: Events = registry) -> None:
+    def __init__(self, events: Events = registry, policy: EventSettings | None = None) -> None:
         self._events = events
+        self._policy = policy
         self.passed: dict[str, int] = {}
+        self.newer: dict[tuple[str, int], int] = {}
 
     def topic(self, settings: KafkaSettings) -> str:
         """Give the events topic of *settings*."""
@@ -45,8 +51,12 @@ class EventSource:
 
         *opener* must be prepared for what is read; without one, personal fields read as SEALED. Types without any cost nothing.
         Raises UnknownEvent at once for a wanted type that no imported module declares. The reader raises UndecodableRecord for
-        whatever is not one of our documents, and for data that does not fit its class.
+        whatever is not one of our documents, and for data that does not fit its class; NewerEvent and UndeclaredEvent for what a
+        newer release wrote, as the settings have it (`eventstore.log.policy`).
         """
+        return guard(self._make_reader(wanted, opener), self._events, self._policy or EventSettings(), self.newer)
+
+    def _make_reader(self, wanted: frozenset[str], opener: Opener | None) -> Reader:
         kinds = {name: self._events.named(name) for name in wanted}
         personal = {name for name, kind in kinds.items() if kind.privacy}
         if personal:

@@ -137,6 +137,10 @@ def exists(words: list[str], parsers: dict[str, Any], targets: set[str], referen
         if rest[0] not in commands and commands and words[0] != "replay":
             return False
         parser = commands.get(rest[0], parser)
+        inner = reference["find_commands"](parser)
+        if inner and (len(rest) < 2 or rest[1] not in inner):
+            return False
+        parser = inner.get(rest[1], parser) if inner else parser
     known = {name for each in parser._actions for name in each.option_strings}
     return all(word.split("=")[0] in known for word in rest if word.startswith("--"))
 
