@@ -27,6 +27,11 @@ MOMENTS = frozenset(
         "swap.before_commit",
         "swap.after_commit",
         "gc.before_drop",
+        "process.before_commit",
+        "process.after_commit",
+        "task.claimed",
+        "task.carried_out",
+        "task.crossed_off",
     }
 )
 CRASHED = 86

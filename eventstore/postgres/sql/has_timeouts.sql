@@ -1,0 +1,5 @@
+-- Whether a timeout of a process is due, asked outside of any transaction so that idling writes nothing.
+SELECT EXISTS (
+    SELECT FROM eventstore.task
+    WHERE process = %s AND kind = 'timeout' AND state = 'waiting' AND due_at <= clock_timestamp()
+)
