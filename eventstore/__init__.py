@@ -4,10 +4,11 @@
 """
 
 from eventstore.envelope import Envelope, NewEvent, RawEvent
-from eventstore.errors import DuplicateEvent, RefoldError, UnknownEvent, WrongExpectedVersion
+from eventstore.errors import ConditionFailed, DuplicateEvent, RefoldError, UnknownEvent, WrongExpectedVersion
 from eventstore.event import Events, event, registry, upcast
+from eventstore.query import FailIf, Marker, Query, QueryItem
 from eventstore.settings import KafkaSettings, PostgresSettings, RelaySettings
-from eventstore.store import EventStore
+from eventstore.store import Append, EventStore, Found
 from eventstore.stream import ANY_VERSION, NO_STREAM, START, STREAM_EXISTS, Position, Token
 
 __all__ = [
@@ -15,14 +16,21 @@ __all__ = [
     "NO_STREAM",
     "START",
     "STREAM_EXISTS",
+    "Append",
+    "ConditionFailed",
     "DuplicateEvent",
     "Envelope",
     "EventStore",
     "Events",
+    "FailIf",
+    "Found",
     "KafkaSettings",
+    "Marker",
     "NewEvent",
     "Position",
     "PostgresSettings",
+    "Query",
+    "QueryItem",
     "RawEvent",
     "RefoldError",
     "RelaySettings",

@@ -105,7 +105,7 @@ async def _chunks(events: Pairs, writer: Writer, size: int) -> AsyncIterator[lis
         new = NewEvent.wrap(event)
         name, version, data, metadata = writer.parts(new)
         add(
-            b"%d\t%b\t%b\t%b\t%d\t%b\t%b\t%b\n"
+            b"%d\t%b\t%b\t%b\t%d\t%b\t%b\t%b\t%b\n"
             % (
                 len(lines),
                 str(new.id).encode(),
@@ -115,6 +115,7 @@ async def _chunks(events: Pairs, writer: Writer, size: int) -> AsyncIterator[lis
                 b"\\N" if new.occurred_at is None else moment(new).encode(),
                 data.replace(b"\\", b"\\\\"),
                 metadata.replace(b"\\", b"\\\\"),
+                _list(writer.tags(new)),
             )
         )
         if len(lines) % 1_000 == 0:
@@ -134,6 +135,12 @@ async def _each(events: Pairs) -> AsyncIterator[tuple[str, object]]:
     else:
         for pair in events:
             yield pair
+
+
+def _list(tags: list[str]) -> bytes:
+    """Write *tags* as PostgreSQL writes an array; NULL for none."""
+    quoted = [each.replace("\\", "\\\\").replace('"', '\\"') for each in tags]
+    return _escape("{" + ",".join(f'"{each}"' for each in quoted) + "}") if tags else b"\\N"
 
 
 def _escape(text: str) -> bytes:

@@ -14,14 +14,21 @@ from eventstore import (
     NO_STREAM,
     START,
     STREAM_EXISTS,
+    Append,
+    ConditionFailed,
     DuplicateEvent,
     Envelope,
     Events,
     EventStore,
+    FailIf,
+    Found,
     KafkaSettings,
+    Marker,
     NewEvent,
     Position,
     PostgresSettings,
+    Query,
+    QueryItem,
     RawEvent,
     RefoldError,
     RelaySettings,
@@ -115,6 +122,26 @@ async def write(settings: PostgresSettings) -> Token:
             assert_type(envelope.position, Position)
             assert_type(envelope.token, Token)
         return token
+
+
+@event("seat-taken", tags=lambda taken: {f"show:{taken.show}", f"guest:{taken.guest}"})
+class SeatTaken:
+    show: int
+    guest: str
+
+
+async def take_seat(store: EventStore, show: int, guest: str) -> list[Token]:
+    query = Query(QueryItem(types=[SeatTaken, "seat-freed"], tags=[f"show:{show}"]), QueryItem(tags=(f"guest:{guest}",)))
+    found = await store.read(query, limit=100, newest=True)
+    assert_type(found, Found)
+    assert_type(found.events[0].tags, frozenset[str])
+    taken = NewEvent(SeatTaken(show, guest), tags={"season:1"})
+    condition = FailIf(query, after=Marker(str(found.marker)))
+    try:
+        await store.append(f"seat-{show}", [taken], condition=condition)
+    except ConditionFailed as error:
+        assert_type(error.facts, dict[str, Any])
+    return await store.append_all([Append("a", [taken], expected=NO_STREAM), Append("b", [OrderNoted("")])], condition=condition)
 
 
 async def read(token: Token) -> int | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from eventstore import NO_STREAM, event
+from eventstore import NO_STREAM, Query, QueryItem, event
 from eventstore.postgres import PostgresEventStore, checkout
 from projections import Projection
 
@@ -30,5 +30,8 @@ weights = parcels.table(Weight, "to")  # refused
 async def append(store: PostgresEventStore, name: str) -> None:
     await store.append("parcel-1", sent, expected=NO_STREAM)  # refused
     await store.append("parcel-1", [sent], NO_STREAM)  # refused
+    await store.append("parcel-1", [sent], condition=Query())  # refused
+    await store.append_all([("parcel-1", [sent])])  # refused
+    await store.read(QueryItem(tags=("parcel:1",)))  # refused
     async with checkout(store.engine) as connection:
         await connection.execute(f"SELECT * FROM {name}")  # refused
