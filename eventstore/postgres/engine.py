@@ -7,15 +7,18 @@ pipelines. `libpq` reads the DSN itself, so sockets, services and several hosts 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from eventstore.errors import Unreachable
@@ -51,20 +54,48 @@ def open_engine(settings: PostgresSettings | None = None, *, application: str = 
     statements), and are ended by the server when they idle inside a transaction. Raises Unreachable at first use.
     """
     chosen = settings or PostgresSettings()
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+psycopg://",
         async_creator=_connector(chosen, application),
         pool_size=chosen.pool_size,
         max_overflow=0,
         pool_timeout=chosen.connect_timeout_s,
     )
+    _losses[engine.sync_engine] = _Loss(engine.sync_engine)
+    return engine
+
+
+class _Loss:
+    """When a connection of a pool was last found broken: older ones are replaced when they are asked for.
+
+    Disposing of the whole pool instead would leave what others hold at that moment open for ever.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._at = -1.0
+        event.listen(engine, "connect", self._note)
+        event.listen(engine, "checkout", self._judge)
+
+    def happen(self) -> None:
+        """Distrust every connection that was made before now."""
+        self._at = time.monotonic()
+
+    def _note(self, _raw: Any, record: Any) -> None:
+        record.info["since"] = time.monotonic()
+
+    def _judge(self, _raw: Any, record: Any, _proxy: Any) -> None:
+        if record.info["since"] <= self._at:
+            raise DisconnectionError("its sibling was found broken")
+
+
+_losses: WeakKeyDictionary[Engine, _Loss] = WeakKeyDictionary()
 
 
 @asynccontextmanager
 async def checkout(engine: AsyncEngine) -> AsyncGenerator[Connection]:
     """Lend a pooled connection as psycopg's own, in autocommit: open transactions with `async with connection.transaction()`.
 
-    What was left open is rolled back on return; a broken connection is thrown away together with its idle siblings.
+    What was left open is rolled back on return; a broken connection is thrown away, and its siblings when they are asked for next.
     """
     async with engine.connect() as connection:
         pooled = await connection.get_raw_connection()
@@ -75,7 +106,8 @@ async def checkout(engine: AsyncEngine) -> AsyncGenerator[Connection]:
         finally:
             if raw.closed:
                 await connection.invalidate()
-                await engine.dispose()
+                if engine.sync_engine in _losses:
+                    _losses[engine.sync_engine].happen()
             else:
                 await _clean(raw)
 

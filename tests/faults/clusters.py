@@ -51,6 +51,10 @@ class Cluster:
         process.send_signal(how)
         await asyncio.to_thread(process.wait, 60)
 
+    def log(self) -> str:
+        """Give what the server has said so far."""
+        return self.stack.server("postgres").child.log.read_text("utf-8", "replace")
+
     async def end(self) -> None:
         """End the server and delete its data."""
         await asyncio.to_thread(self.stack.down, wipe=True)
