@@ -12,6 +12,7 @@ from typing import Any
 from eventstore.event import registry as events
 from eventstore.meaning import describe_defaults, describe_event, digest, shorten
 from projections.projection import EVENTS, Projection
+from projections.table import Table
 
 
 def fingerprint(projection: Projection) -> str:
@@ -19,11 +20,16 @@ def fingerprint(projection: Projection) -> str:
     return shorten(
         {
             "version": projection.version,
-            "tables": [[*table.ddl(), describe_defaults(table.row), digest(table.row)] for table in projection.tables],
+            "tables": [_describe_table(each) for each in projection.tables],
             "handlers": sorted(_describe_handlers(projection)),
             "upcasters": _describe_upcasters(projection),
         }
     )
+
+
+def _describe_table(table: Table[Any]) -> list[Any]:
+    tenant = [f"tenant {table.tenant}"] if table.tenant else []
+    return [*table.ddl(), *tenant, describe_defaults(table.row), digest(table.row)]
 
 
 def _describe_handlers(projection: Projection) -> list[str]:

@@ -16,8 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from eventstore.errors import UsageError
+from eventstore.errors import RefoldError, UsageError
+from eventstore.log.events import EventSource
+from eventstore.privacy.opener import Opener
 from eventstore.source import Reader, Record
+from eventstore.tenant import split
 from projections.projection import Handler, Projection
 from projections.table import Table
 
@@ -33,20 +36,41 @@ class Failure(NamedTuple):
 
 
 class _Route(NamedTuple):
-    """Where a message goes: sheet, function, key function, what makes the own key the row's, maker of the third parameter."""
+    """Where a message goes: sheet, function, key function, what makes the own key the row's, maker of the third parameter.
+
+    *scope* makes the row's key for a table with tenants, from body and own key; None for any other.
+    """
 
     sheet: Sheet
     function: Callable[..., Any]
     key_of: Callable[[Any], Any] | None
     unpack: Callable[[Any], Any]
     detail: Callable[[Any, Any], Any] | None
+    scope: Callable[[Any, Any], Any] | None
 
     @classmethod
     def of(cls, sheet: Sheet, handler: Handler) -> _Route:
         """Read a handler's declaration."""
         detail = handler.source.detail if handler.detailed else None
         unpack = _take_single if sheet.table.has_single_key else _take_whole
-        return cls(sheet, handler.function, handler.key, unpack, detail)
+        scope = _make_scope(handler) if sheet.table.tenant and isinstance(handler.source, EventSource) else None
+        return cls(sheet, handler.function, handler.key, unpack, detail, scope)
+
+
+def _make_scope(handler: Handler) -> Callable[[Any, Any], Any]:
+    """Give what puts the tenant of an event's stream before the key, so that no handler can reach another tenant's row."""
+    key_of = handler.key
+
+    def scope(body: Any, own: Any) -> Any:
+        tenant, name = split(own)
+        if tenant is None:
+            raise UsageError(
+                f"stream {own!r} is of no tenant, but table {handler.table.name!r} has a row a tenant: append through store.tenant(name)"
+            )
+        key = key_of(body) if key_of else name
+        return (tenant, *key) if type(key) is tuple else (tenant, key)  # pyright: ignore[reportUnknownVariableType]
+
+    return scope
 
 
 def _take_single(key: Any) -> Any:
@@ -135,6 +159,14 @@ class Plan:
     records: Sequence[Record]
     steps: list[Step] = field(default_factory=list[Step])
     failures: list[Failure] = field(default_factory=list[Failure])
+    lost: set[int] = field(default_factory=set[int])
+    """Indexes of the records that had lost personal data."""
+
+    def lost_keys(self) -> set[tuple[str, Any]]:
+        """Give table and key of the rows that were made without what was lost."""
+        return (
+            {(sheet.table.name, key) for index, sheet, _, key, _, _ in self.steps if index in self.lost} if self.lost else set()
+        )
 
     def keys(self) -> dict[str, set[Any]]:
         """Give the row keys that the steps touch, by table name."""
@@ -147,16 +179,22 @@ class Plan:
 class Folder:
     """Folds one projection's records over its sheets. *complete*: this fold alone fills the tables, from empty."""
 
-    def __init__(self, projection: Projection, topics: Mapping[str, str], *, complete: bool) -> None:
-        """Take the topic's name of each source (by the source's name)."""
+    def __init__(
+        self, projection: Projection, topics: Mapping[str, str], *, complete: bool, opener: Opener | None = None
+    ) -> None:
+        """Take the topic's name of each source (by the source's name), and what opens personal fields."""
         self.projection = projection
+        self._opener = (opener or Opener(None)) if projection.has_personal else None
         self.sheets = {each.name: Sheet(each, complete=complete) for each in projection.tables}
         self.parked: set[tuple[str, bytes | None]] = set()
         self._readers: dict[str, Reader] = {}
         self._routes: dict[tuple[str, str], list[_Route]] = {}
         for source in projection.sources:
             topic = topics[source.name]
-            self._readers[topic] = source.reader(projection.wanted(source))
+            wanted = projection.wanted(source)
+            self._readers[topic] = (
+                source.reader(wanted, self._opener) if isinstance(source, EventSource) else source.reader(wanted)
+            )
             for each in projection.handlers:
                 if each.source.name == source.name:
                     route = _Route.of(self.sheets[each.table.name], each)
@@ -180,6 +218,7 @@ class Folder:
         topic = records[0].topic
         reader, add, parked = self._readers[topic], plan.steps.append, self.parked
         routes = {message: found for (of, message), found in self._routes.items() if of == topic}
+        opener, lost = self._opener, self._opener.lost if self._opener else 0
         for index, record in enumerate(records):
             if parked and (topic, record.key) in parked:
                 plan.failures.append(Failure(record, "an earlier record of this key is parked"))
@@ -189,12 +228,15 @@ class Folder:
                 if message is None:
                     continue
                 name, body, own, raw = message
-                for sheet, function, key_of, unpack, detail in routes[name]:
-                    key = key_of(body) if key_of else unpack(own)
+                if opener is not None and opener.lost != lost:
+                    lost = opener.lost
+                    plan.lost.add(index)
+                for sheet, function, key_of, unpack, detail, scope in routes[name]:
+                    key = scope(body, own) if scope else key_of(body) if key_of else unpack(own)
                     add((index, sheet, function, key, body, detail(body, raw) if detail else None))
             except Exception as error:
                 self._park((topic, record.key))
-                plan.failures.append(Failure(record, describe(error)))
+                plan.failures.append(Failure(record, self.describe(error)))
         return plan
 
     def fold(self, plan: Plan) -> None:
@@ -207,7 +249,7 @@ class Folder:
                     sheet.rows[key] = made
                     sheet.dirty.add(key)
         except Exception as error:
-            raise HandlerFailed(describe(error)) from error
+            raise HandlerFailed(self.describe(error)) from (None if self._opener else error)
 
     def fold_carefully(self, plan: Plan) -> list[Failure]:
         """Run the handlers record by record on copies; a record whose handler raises changes nothing and parks its key."""
@@ -223,7 +265,7 @@ class Folder:
             except Exception as error:
                 poisoned.add(record.key)
                 self._park((record.topic, record.key))
-                failures.append(Failure(record, describe(error)))
+                failures.append(Failure(record, self.describe(error)))
                 continue
             for (sheet, key), row in made.items():
                 sheet.rows[key] = row
@@ -245,6 +287,10 @@ class Folder:
                 sheet.table.check(row, key)
         return made
 
+    def describe(self, error: BaseException) -> str:
+        """Say what went wrong and where; without its words where those may quote personal data."""
+        return describe(error, private=self._opener is not None)
+
     def settle(self) -> None:
         """Note that all changes are committed."""
         for sheet in self.sheets.values():
@@ -256,13 +302,19 @@ class Folder:
             sheet.clear()
 
 
-def describe(error: BaseException) -> str:
-    """Say what went wrong and where, in one line, for the list of parked records."""
+def describe(error: BaseException, *, private: bool = False) -> str:
+    """Say what went wrong and where, in one line, for the list of parked records.
+
+    *private*: leave out the words of errors that are not ours, since they may quote what an event or a row holds.
+    """
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
     where = f" at {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else ""
-    return f"{type(error).__name__}: {error}{where}"
+    words = str(error)
+    if private and not isinstance(error, (RefoldError, HandlerFailed)):
+        words = getattr(error, "plain", "its words are withheld, for they may quote personal data")
+    return f"{type(error).__name__}: {words}{where}"
 
 
 def _by_record(steps: Sequence[Step]) -> Iterator[tuple[int, list[Step]]]:

@@ -15,10 +15,11 @@ from psycopg.types.json import Jsonb
 from eventstore.moments import reach
 from eventstore.postgres.engine import Connection, ConnectionLost
 from eventstore.postgres.statements import load
+from eventstore.privacy.opener import Opener
 from eventstore.source import Record
 from eventstore.stream import Position
 from projections.checkpoint import PACKAGE, Advance, Claim, Partition, advance, claim, note_seen
-from projections.fold import Failure, Folder, HandlerFailed, Plan, describe
+from projections.fold import Failure, Folder, HandlerFailed, Plan
 from projections.generation import Generation
 from projections.projection import Projection
 from projections.readmodels.postgres import ReadModel
@@ -40,11 +41,12 @@ class Pipeline:
         connection: Connection,
         *,
         exclusive: bool,
+        opener: Opener | None = None,
     ) -> None:
         self.generation = generation
         self._projection = projection
         self.read_model = ReadModel(projection, generation.schema_name)
-        self.folder = Folder(projection, topics, complete=False)
+        self.folder = Folder(projection, topics, complete=False, opener=opener)
         self.held: dict[Partition, Claim] = {}
         self.applied = 0
         self.parked = 0
@@ -54,6 +56,8 @@ class Pipeline:
         self._shares = not all(projection.owns(each) for each in projection.tables)
         self._moves: dict[Partition, Advance] = {}
         self._failures: list[Failure] = []
+        self._opener = opener if projection.has_personal else None
+        self._lost: set[tuple[str, Any]] = set()
 
     async def claim(self, partitions: Sequence[Partition], owner: str) -> dict[Partition, int]:
         """Take *partitions* over, forget all that is in memory, and give where to read on.
@@ -79,6 +83,7 @@ class Pipeline:
         self.folder.clear()
         self._moves.clear()
         self._failures.clear()
+        self._lost.clear()
 
     @property
     def vector(self) -> dict[Partition, int]:
@@ -99,6 +104,7 @@ class Pipeline:
 
     async def _apply(self, batch: Batch, seen: Mapping[Partition, int], *, carefully: bool) -> None:
         before = set(self.folder.parked)
+        await self._prepare(batch)
         plans = self._read(batch, seen)
         try:
             async with self._connection.transaction():
@@ -119,9 +125,15 @@ class Pipeline:
 
     async def absorb(self, batch: Batch, seen: Mapping[Partition, int], *, carefully: bool = False) -> None:
         """Fold *batch* in memory; `commit` writes it. Raises HandlerFailed: forget, seek back to the last commit, and go carefully."""
+        await self._prepare(batch)
         plans = self._read(batch, seen)
         await self._load(plans)
         self._fold(plans, carefully=carefully)
+
+    async def _prepare(self, batch: Batch) -> None:
+        """Fetch the keys that the batch's personal fields need, in one look-up."""
+        if self._opener is not None:
+            await self._opener.prepare([each.value for records in batch.values() for each in records])
 
     async def commit(self) -> None:
         """Write what was absorbed.
@@ -152,6 +164,7 @@ class Pipeline:
             plan = self.folder.read(records)
             plans.append(plan)
             self._failures.extend(plan.failures)
+            self._lost |= plan.lost_keys()
             following = records[-1].offset + 1
             self._moves[partition] = Advance(following, max(following, seen.get(partition, 0)), self._last_position(records))
         return plans
@@ -188,7 +201,9 @@ class Pipeline:
         except ConnectionLost:
             raise
         except Exception as error:
-            raise HandlerFailed(f"a row can't be written: {describe(error)}") from error
+            cause = None if self._opener else error
+            raise HandlerFailed(f"a row can't be written: {self.folder.describe(error)}") from cause
+        await self.read_model.note_lost(self._connection, self.generation.id, self._lost)
         for failure in self._failures:
             await self._park(failure)
 
@@ -213,4 +228,5 @@ class Pipeline:
         self.parked += len(self._failures)
         self._moves.clear()
         self._failures.clear()
+        self._lost.clear()
         self.folder.settle()

@@ -68,13 +68,23 @@ class Projection:
         return f"Projection({self.name!r}, version={self.version})"
 
     def table(
-        self, row: type[R], *, key: str | Sequence[str], name: str | None = None, indexes: Sequence[Sequence[str]] = ()
+        self,
+        row: type[R],
+        *,
+        key: str | Sequence[str],
+        name: str | None = None,
+        indexes: Sequence[Sequence[str]] = (),
+        tenant: str | None = None,
     ) -> RowTable[R]:
-        """Declare a table of *row*s, unique by *key*; *indexes* are built last when the projection is rebuilt."""
+        """Declare a table of *row*s, unique by *key*; *indexes* are built last when the projection is rebuilt.
+
+        *tenant* names the column that holds the tenant of the event's stream: it becomes the first part of the key by itself, so
+        handlers and key functions give the rest, and readers see the rows of the tenant that they act for.
+        """
         called = name or snake(row.__name__)
         if any(each.name == called for each in self.tables):
             raise UsageError(f"projection {self.name!r} has two tables called {called!r}: give one a name=")
-        made = RowTable(self, row, key=key, name=called, indexes=indexes)
+        made = RowTable(self, row, key=key, name=called, indexes=indexes, tenant=tenant)
         self.tables.append(made)
         return made
 
@@ -82,6 +92,16 @@ class Projection:
         """Declare a check that a rebuilt generation must pass before it goes live: *function* selects what is wrong."""
         self.checks.append(Check(function.__name__, function))
         return function
+
+    @property
+    def has_personal(self) -> bool:
+        """True when a handler takes events with personal fields."""
+        return EVENTS.has_personal(self.wanted(EVENTS))
+
+    @property
+    def has_tenants(self) -> bool:
+        """True when a table holds the rows of several tenants."""
+        return any(each.tenant for each in self.tables)
 
     @property
     def sources(self) -> list[Source]:
@@ -109,8 +129,9 @@ class RowTable(Table[R], Generic[R]):
         key: str | Sequence[str],
         name: str | None,
         indexes: Sequence[Sequence[str]],
+        tenant: str | None,
     ) -> None:
-        super().__init__(row, key=key, metadata=projection.metadata, name=name, indexes=indexes)
+        super().__init__(row, key=key, metadata=projection.metadata, name=name, indexes=indexes, tenant=tenant)
         self.projection = projection
 
     def on(self, *kinds: type, key: Callable[[Any], Any] | None = None) -> Callable[[F], F]:

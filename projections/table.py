@@ -24,6 +24,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from eventstore.errors import UsageError
+from eventstore.privacy.marker import is_redacted
 
 R = TypeVar("R")
 _COLUMN_TYPES: dict[Any, Callable[[], sa.types.TypeEngine[Any]]] = {
@@ -43,12 +44,24 @@ _COLUMN_TYPES: dict[Any, Callable[[], sa.types.TypeEngine[Any]]] = {
 }
 
 
+class RefusedValue(ValueError):
+    """PostgreSQL would refuse a row; *plain* says so without the value, where that may be personal."""
+
+    def __init__(self, message: str, plain: str) -> None:
+        super().__init__(message)
+        self.plain = plain
+
+
 _ACCEPTED: dict[Any, Any] = {float: (float, int), Decimal: (Decimal, int)}
 _BITS: dict[Any, int] = {sa.SmallInteger: 16, sa.Integer: 32, sa.BigInteger: 64}
 
 
 class Table(Generic[R]):
-    """One table of a projection: rows of dataclass *row*, unique by *key* (column names in order)."""
+    """One table of a projection: rows of dataclass *row*, unique by *key* (column names in order).
+
+    *tenant* names the column that says whose a row is. It comes first in the key, so that equal keys of two tenants never meet, and
+    row-level security goes by it.
+    """
 
     def __init__(
         self,
@@ -58,12 +71,15 @@ class Table(Generic[R]):
         metadata: sa.MetaData,
         name: str | None = None,
         indexes: Sequence[Sequence[str]] = (),
+        tenant: str | None = None,
     ) -> None:
         if not dataclasses.is_dataclass(row):
             raise UsageError(f"{row.__name__} must be a dataclass: decorate it with @dataclass(slots=True)")
         self.row = row
         self.name = name or snake(row.__name__)
-        self.key: tuple[str, ...] = (key,) if isinstance(key, str) else tuple(key)
+        given = (key,) if isinstance(key, str) else tuple(key)
+        self.tenant = tenant
+        self.key: tuple[str, ...] = given if tenant is None or tenant in given else (tenant, *given)
         self.columns: tuple[str, ...] = tuple(each.name for each in dataclasses.fields(row))
         self._check_key()
         self._kinds: dict[str, Any] = {}
@@ -85,19 +101,33 @@ class Table(Generic[R]):
         values = self._getter(row)
         return values if len(self.columns) > 1 else (values,)
 
+    def plain_values(self, row: R) -> tuple[Any, ...]:
+        """Give the same with None for what was redacted, where the column takes None and can't hold the text that stands for it."""
+        values = self.values(row)
+        if not any(map(is_redacted, values)):
+            return values
+        return tuple(self._plain(name, value) for name, value in zip(self.columns, values, strict=True))
+
+    def _plain(self, name: str, value: Any) -> Any:
+        void = is_redacted(value) and self._kinds[name] is not str and self.table.c[name].nullable
+        return None if void else value
+
     def check(self, row: R, key: Any) -> None:
         """Raise ValueError that names the column which PostgreSQL would refuse, or if *row* does not lie under *key*.
 
         Too slow for every row; a careful fold asks, to find the record that spoils a batch.
         """
-        for name, value in zip(self.columns, self.values(row), strict=True):
+        for name, value in zip(self.columns, self.plain_values(row), strict=True):
             column = self.table.c[name]
             if value is None and not column.nullable:
                 raise ValueError(f"{self.name}.{name} is None, but {self.row.__name__} does not allow that")
             if value is not None and (why := _refuse(value, self._kinds[name], column.type)):
-                raise ValueError(f"{self.name}.{name} is {str(value)[:60]!r}: {why}")
+                raise RefusedValue(f"{self.name}.{name} is {str(value)[:60]!r}: {why}", f"{self.name}.{name}: {why}")
         if self.key_of(row) != key:
-            raise ValueError(f"a row of {self.name} came back under key {self.key_of(row)!r} instead of {key!r}")
+            raise RefusedValue(
+                f"a row of {self.name} came back under key {self.key_of(row)!r} instead of {key!r}",
+                f"a row of {self.name} came back under another key",
+            )
 
     def ddl(self) -> list[str]:
         """Give the statements that make the table, for the fingerprint."""
@@ -111,6 +141,10 @@ class Table(Generic[R]):
         return [self.table.c[each].type.compile(dialect=dialect).lower() for each in self.columns]  # pyright: ignore[reportUnknownArgumentType]
 
     def _check_key(self) -> None:
+        if self.tenant is not None and self.key[0] != self.tenant:
+            raise UsageError(
+                f"table {self.name!r}: its tenant column {self.tenant!r} must come first in the key, or be left out there"
+            )
         missing = [each for each in self.key if each not in self.columns]
         if missing or not self.key:
             raise UsageError(

@@ -19,11 +19,14 @@ from eventstore.errors import Fenced, Unreachable
 from eventstore.log.consumer import LogError, Partition
 from eventstore.log.gate import GroupReader
 from eventstore.postgres.engine import ConnectionLost, checkout
+from eventstore.postgres.keys import opened_keyring
+from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
 from projections.catalogue import describe_actor
 from projections.generation import Generation
 from projections.pipeline import Pipeline
 from projections.projection import Projection
+from projections.readmodels.policies import every_tenant
 from projections.settings import ProjectionSettings
 
 log = logging.getLogger(__name__)
@@ -88,8 +91,13 @@ class Worker:
 
     async def _serve(self) -> None:
         topics = name_topics(self.projection, self._kafka)
-        async with checkout(self._engine) as connection:
-            pipeline = Pipeline(self.projection, self.generation, topics, connection, exclusive=False)
+        async with (
+            opened_keyring(self._engine) as keyring,
+            checkout(self._engine) as connection,
+            every_tenant(connection, self.projection),
+        ):
+            opener = Opener(keyring)
+            pipeline = Pipeline(self.projection, self.generation, topics, connection, exclusive=False, opener=opener)
             self._pipeline = pipeline
             reader = GroupReader(self._kafka, self.generation.consumer_group, sorted(topics.values()), self._claim)
             try:

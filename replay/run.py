@@ -19,7 +19,9 @@ from eventstore.log.bounds import find_bounds, find_partitions
 from eventstore.log.topics import require_kept
 from eventstore.moments import reach
 from eventstore.postgres.engine import checkout
+from eventstore.postgres.keys import opened_keyring
 from eventstore.postgres.statements import load
+from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
 from projections.catalogue import add_detail, create_generation, find_live, list_generations, move
 from projections.checkpoint import read_vector
@@ -27,6 +29,7 @@ from projections.fingerprint import fingerprint
 from projections.generation import Generation, State
 from projections.pipeline import Pipeline
 from projections.projection import Projection
+from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import create_indexes, create_tables
 from projections.readmodels.views import create_views
 from projections.worker import name_topics
@@ -83,8 +86,13 @@ class Replay:
             await self._finish(plan.target)
             return {"projection": self.projection.name, "generation": plan.target.number, "state": "live", "already": True}
         generation = await self._prepare(plan)
-        async with checkout(self._engine) as connection:
-            pipeline = Pipeline(self.projection, generation, self._topics, connection, exclusive=True)
+        async with (
+            opened_keyring(self._engine) as keyring,
+            checkout(self._engine) as connection,
+            every_tenant(connection, self.projection),
+        ):
+            opener = Opener(keyring)
+            pipeline = Pipeline(self.projection, generation, self._topics, connection, exclusive=True, opener=opener)
             reader = AssignedReader(self._kafka, generation.consumer_group)
             builder = Builder(pipeline, reader, self._settings, self._tell)
             try:

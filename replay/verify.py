@@ -7,15 +7,18 @@ exactly and sampled.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from eventstore.codec import decode
 from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
 from projections.projection import Projection
 from projections.readmodels.postgres import Digest, ReadModel
+
+NOTHING: Final[Mapping[str, AbstractSet[str]]] = {}
 
 
 @dataclass(slots=True)
@@ -29,15 +32,23 @@ class TableReport:
     only_live: int = 0
     only_new: int = 0
     changed: int = 0
+    explained: int = 0
+    """Differences in rows that were made from events which have lost personal data since the live row was made."""
     samples: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def __str__(self) -> str:
         if self.equal:
             return f"{self.table}: {self.new_rows:,} rows equal"
+        forgotten = f", {self.explained:,} of them for persons forgotten since" if self.explained else ""
         return (
             f"{self.table}: {self.live_rows:,} -> {self.new_rows:,} rows, {self.changed:,} changed, "
-            f"{self.only_live:,} gone, {self.only_new:,} added"
+            f"{self.only_live:,} gone, {self.only_new:,} added{forgotten}"
         )
+
+    @property
+    def is_explained(self) -> bool:
+        """True when there is no difference but where a person was forgotten."""
+        return self.equal or self.explained == self.changed + self.only_live + self.only_new
 
 
 @dataclass(slots=True)
@@ -52,12 +63,37 @@ class Report:
         """True when every table has the same rows in both generations."""
         return all(each.equal for each in self.tables)
 
+    @property
+    def is_explained(self) -> bool:
+        """True when the generations differ nowhere but where a person was forgotten."""
+        return all(each.is_explained for each in self.tables)
+
     def facts(self) -> dict[str, Any]:
         """Give the report as plain values."""
-        return {"equal": self.is_equal, "tables": [asdict(each) for each in self.tables], "failed_checks": self.failed_checks}
+        return {
+            "equal": self.is_equal,
+            "explained": self.is_explained,
+            "tables": [asdict(each) for each in self.tables],
+            "failed_checks": self.failed_checks,
+        }
 
 
-async def compare(projection: Projection, live: tuple[str, Connection], new: tuple[str, Connection], *, samples: int) -> Report:
+Lost = Mapping[str, AbstractSet[str]]
+"""By table, the keys (as `ReadModel.hashes` gives them) of rows that were made from events which had lost personal data."""
+
+
+async def read_lost(connection: Connection, generation: int) -> Lost:
+    """Read which rows of *generation* were made without what a forgotten person had in its events."""
+    lost: dict[str, set[str]] = {}
+    cursor = await connection.execute(load("projections", "read_redacted"), {"generation": generation})
+    for table, key in await cursor.fetchall():
+        lost.setdefault(table, set()).add(key)
+    return lost
+
+
+async def compare(
+    projection: Projection, live: tuple[str, Connection], new: tuple[str, Connection], *, samples: int, lost: Lost = NOTHING
+) -> Report:
     """Compare two generations given as (schema, connection inside a transaction that shows the wanted vector)."""
     left, right = ReadModel(projection, live[0]), ReadModel(projection, new[0])
     known = await _live_tables(live[1], live[0])
@@ -72,7 +108,8 @@ async def compare(projection: Projection, live: tuple[str, Connection], new: tup
             continue
         found = _summarise(name, before[name], after[name])
         if not found.equal:
-            keys = await _count(found, left.hashes(live[1], name), right.hashes(new[1], name), samples)
+            sides = left.hashes(live[1], name), right.hashes(new[1], name)
+            keys = await _count(found, *sides, samples, lost.get(name, frozenset()))
             await _sample(found, keys, (left, live[1]), (right, new[1]))
         report.tables.append(found)
     return report
@@ -88,9 +125,13 @@ async def _live_tables(connection: Connection, schema: str) -> dict[str, list[st
 
 
 async def _count(
-    report: TableReport, live: AsyncIterator[tuple[str, int]], new: AsyncIterator[tuple[str, int]], samples: int
+    report: TableReport,
+    live: AsyncIterator[tuple[str, int]],
+    new: AsyncIterator[tuple[str, int]],
+    samples: int,
+    lost: AbstractSet[str],
 ) -> list[str]:
-    """Merge two streams in key order; give the first keys that differ."""
+    """Merge two streams in key order; give the first keys that differ for no known reason."""
     keys: list[str] = []
     left, right = await anext(live, None), await anext(new, None)
     while left or right:
@@ -107,7 +148,9 @@ async def _count(
             if not differ:
                 continue
             report.changed += 1
-        if len(keys) < samples:
+        if key in lost:
+            report.explained += 1
+        elif len(keys) < samples:
             keys.append(key)
     return keys
 

@@ -18,8 +18,9 @@ from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
 from projections.fold import Sheet
 from projections.projection import Projection
+from projections.readmodels.policies import compose_force, compose_policies
 from projections.readmodels.statements import Statements, compose, key_arrays
-from projections.table import Table
+from projections.table import RefusedValue, Table
 
 
 class Digest(NamedTuple):
@@ -38,6 +39,7 @@ class ReadModel:
         self._statements: dict[str, Statements] = {each.name: compose(each, schema) for each in projection.tables}
         self._types = {each.name: [*map(_name_kind, each.sql_types())] for each in projection.tables}
         self._keyed: set[str] = set()
+        self._private = projection.has_personal
 
     async def load(self, connection: Connection, sheet: Sheet, keys: list[Any]) -> None:
         """Load the rows under *keys* into *sheet*; keys without a row are noted as absent."""
@@ -50,9 +52,12 @@ class ReadModel:
         """Write the changed rows of *sheet* and return how many. Rows the database has not come by COPY alone."""
         if not sheet.dirty:
             return 0
+        if sheet.table.tenant:
+            _check_keys(sheet)
         fresh, known, gone = sheet.changed()
         statements = self._statements[sheet.table.name]
-        if not sheet.complete:
+        merged = not sheet.complete or (fresh and sheet.table.tenant and await self._is_guarded(connection, sheet.table))
+        if merged:
             known = [*known, *fresh]
         if gone or known:
             await self._require_key(connection, sheet.table.name)
@@ -60,9 +65,23 @@ class ReadModel:
             await connection.execute(statements.delete, key_arrays(sheet.table, gone))
         if known:
             await self._merge(connection, sheet.table, known)
-        if fresh and sheet.complete:
+        if fresh and not merged:
             await self._copy(connection, statements.copy, sheet.table, fresh)
         return len(sheet.dirty)
+
+    async def _is_guarded(self, connection: Connection, table: Table[Any]) -> bool:
+        """Say whether row-level security holds for this session, so that COPY into the table itself is refused."""
+        row = await (await connection.execute(self._statements[table.name].is_guarded)).fetchone()
+        return bool(row and row[0])
+
+    async def note_lost(self, connection: Connection, generation: int, lost: set[tuple[str, Any]]) -> None:
+        """Note the rows, by table and key, that were made from events which had lost personal data; a repetition notes them once."""
+        by_table: dict[str, list[Any]] = {}
+        for name, key in lost:
+            by_table.setdefault(name, []).append(key)
+        for table in self.projection.tables:
+            if keys := by_table.get(table.name):
+                await connection.execute(self._statements[table.name].note_lost, (generation, *key_arrays(table, keys)))
 
     async def add_keys(self, connection: Connection) -> None:
         """Add the primary keys that a bulk build left out. Safe to repeat."""
@@ -90,7 +109,7 @@ class ReadModel:
         await connection.execute(statements.merge)
 
     async def _copy(self, connection: Connection, statement: sql.Composed, table: Table[Any], rows: Sequence[Any]) -> None:
-        values = table.values
+        values = table.plain_values if self._private else table.values
         async with connection.cursor().copy(statement) as copy:
             copy.set_types(self._types[table.name])
             write = copy.write_row
@@ -122,6 +141,17 @@ class ReadModel:
         return [found for (found,) in await cursor.fetchall()]
 
 
+def _check_keys(sheet: Sheet) -> None:
+    """Refuse a row that a handler gave another key, hence perhaps another tenant."""
+    key_of, rows = sheet.table.key_of, sheet.rows
+    for key in sheet.dirty:
+        if rows[key] is not None and key_of(rows[key]) != key:
+            raise RefusedValue(
+                f"a row of {sheet.table.name} came back under key {key_of(rows[key])!r} instead of {key!r}",
+                f"a row of {sheet.table.name} came back under another key",
+            )
+
+
 def _name_kind(sql_type: str) -> str:
     """Name a column's type as psycopg's registry does: without length or precision, which the table itself checks."""
     kind = re.sub(r"\s*\([^)]*\)", "", sql_type)
@@ -138,6 +168,8 @@ async def create_tables(connection: SqlAlchemyConnection, projection: Projection
     translated = await connection.execution_options(schema_translate_map={projection.slug: schema})
     for table in projection.tables:
         await translated.execute(CreateTable(table.table, if_not_exists=True))
+        for statement in compose_policies(table, schema):
+            await connection.exec_driver_sql(statement.as_string(None))
 
 
 async def create_indexes(connection: SqlAlchemyConnection, projection: Projection, schema: str) -> None:
@@ -147,6 +179,8 @@ async def create_indexes(connection: SqlAlchemyConnection, projection: Projectio
         for index in table.indexes:
             await translated.execute(CreateIndex(index, if_not_exists=True))
         await connection.exec_driver_sql(f'ANALYZE "{schema}"."{table.name}"')
+        if table.tenant:
+            await connection.exec_driver_sql(compose_force(table, schema).as_string(None))
 
 
 async def drop_schema(connection: SqlAlchemyConnection, schema: str) -> None:

@@ -37,6 +37,8 @@ class Statements:
     find_key: sql.Composed
     add_key: sql.Composed
     drop_key: sql.Composed
+    note_lost: sql.Composed
+    is_guarded: sql.Composed
 
 
 def compose(table: Table[Any], schema: str) -> Statements:
@@ -73,6 +75,11 @@ def compose(table: Table[Any], schema: str) -> Statements:
         drop_key=sql.SQL("ALTER TABLE {target} DROP CONSTRAINT IF EXISTS {name}").format(
             target=target, name=sql.Identifier(f"{table.name}_pkey")
         ),
+        is_guarded=sql.SQL("SELECT row_security_active({})").format(sql.Literal(target.as_string(None))),
+        note_lost=sql.SQL(
+            "INSERT INTO projections.redacted (generation, table_name, key) "
+            "SELECT %s, {name}, jsonb_build_array({keys})::text FROM {picked} ON CONFLICT DO NOTHING"
+        ).format(name=sql.Literal(table.name), keys=keys, picked=picked),
         rows=sql.SQL("SELECT row_to_json(found) FROM {target} AS found JOIN {picked} USING ({keys})").format(
             target=target, picked=picked, keys=keys
         ),

@@ -13,12 +13,13 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from eventstore.errors import PreconditionFailed, TimedOut
+from eventstore.errors import PreconditionFailed, TimedOut, UsageError
 from eventstore.log.partitioner import partition_of
 from eventstore.postgres.engine import checkout
 from eventstore.postgres.statements import load
 from eventstore.settings import KafkaSettings
 from eventstore.stream import Position, Token
+from eventstore.tenant import EVERY_TENANT, check_tenant
 from projections.catalogue import find_live, read_pointers
 from projections.generation import Generation
 from projections.projection import EVENTS, Projection
@@ -43,20 +44,36 @@ class ReadModels:
         self._settings = settings or ProjectionSettings()
 
     @asynccontextmanager
-    async def session(self) -> AsyncGenerator[AsyncSession]:
+    async def session(self, *, tenant: str | None = None, every_tenant: bool = False) -> AsyncGenerator[AsyncSession]:
         """Open a read-only session: one snapshot, one generation of every table. `session.info["generations"]` says which.
 
-        Raises PreconditionFailed when a projection of the app has no live generation yet.
+        *tenant*: tables with tenants show its rows and no others, whatever the query says; *every_tenant*: all rows, for a login of
+        the projectors' role. An app with such a table must say one or the other, or UsageError is raised.
+        Raises PreconditionFailed when a projection of the app has no live generation yet, and when nothing would hold this login back.
         """
+        acting = self._name_tenant(tenant, every_tenant=every_tenant)
         async with self._engine.connect() as plain:
             connection = await plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             await connection.begin()
             raw: Any = (await connection.get_raw_connection()).driver_connection
             live = self._require(await read_pointers(raw))
+            if acting:
+                await _act_for(raw, acting)
             translate = {each.slug: live[each.name].schema_name for each in self._app}
             bound = await connection.execution_options(schema_translate_map=translate)
-            async with AsyncSession(bind=bound, info={"generations": live}, expire_on_commit=False) as session:
+            # A rollback of the caller must not end the transaction that the tenant is bound to.
+            mode = "create_savepoint" if acting else "conditional_savepoint"
+            facts = {"generations": live, "tenant": tenant}
+            async with AsyncSession(bind=bound, info=facts, expire_on_commit=False, join_transaction_mode=mode) as session:
                 yield session
+
+    def _name_tenant(self, tenant: str | None, *, every_tenant: bool) -> str | None:
+        if tenant is not None and not every_tenant:
+            return check_tenant(tenant)
+        mixed = [f"{each.name}.{table.name}" for each in self._app for table in each.tables if table.tenant]
+        if mixed and not every_tenant:
+            raise UsageError(f"{', '.join(mixed)} hold rows of several tenants: open session(tenant=...) and say for whom")
+        return EVERY_TENANT if every_tenant else None
 
     def _require(self, live: dict[str, Generation]) -> dict[str, Generation]:
         missing = [each.name for each in self._app if each.name not in live]
@@ -98,3 +115,17 @@ class ReadModels:
             values = {"projection": projection.name, "topic": topic, "partition": partition_of(token.stream, live.topics[topic])}
             found = await (await connection.execute(load("projections", "read_position"), values)).fetchone()
         return found is not None and Position(*found) >= token.position
+
+
+async def _act_for(connection: Any, tenant: str) -> None:
+    """Bind the open transaction to *tenant*. A login that no policy holds for, such as an administrator, becomes a reader for it."""
+    row = await (await connection.execute(load("projections", "act_for_tenant"), {"tenant": tenant})).fetchone()
+    _, unbound, reader = row
+    if not unbound or tenant == EVERY_TENANT:
+        return
+    if reader is None:
+        raise PreconditionFailed(
+            "this login sees the rows of every tenant whatever the policies say, and there is no role of readers to become: run "
+            "`eventstore roles --apply`, or connect as a login that is no superuser"
+        )
+    await connection.execute(load("projections", "become_reader"), {"role": reader})
