@@ -2,15 +2,17 @@
 
 import asyncio
 import copy
+import dataclasses
 import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
+import psutil
 import psycopg
 from psycopg import sql
 from pydantic import SecretStr
@@ -18,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from compose.identity import choose_identity
 from compose.postgres import find_binaries
+from compose.process import Launch
 from compose.stack import Stack
 from eventstore import PostgresSettings
 from eventstore.postgres import PostgresEventStore, migrate, open_engine
@@ -40,16 +43,37 @@ class Cluster:
         await cluster.up()
         return cluster
 
-    async def up(self) -> None:
-        """Start the server, again if it was stopped: under the address that it had."""
-        self.dsn = (await asyncio.to_thread(self.stack.up, "postgres")).postgres_dsn
+    async def up(self, *wrap: str) -> None:
+        """Start the server, again if it was stopped, under the address that it had; *wrap* is a command around its own."""
+        self.stack.state.make()
+        server = self.stack.server("postgres")
+        prepare = server.prepare
+
+        def prepared() -> Launch:
+            launch = prepare()
+            return dataclasses.replace(launch, command=(*wrap, *launch.command))
+
+        server.prepare = prepared
+        await asyncio.to_thread(server.start)
+        self.dsn = server.address
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.stack.server("postgres")._home(choose_identity("auto")) / "postgres"
+
+    @property
+    def runs(self) -> bool:
+        """Whether the server's process is there."""
+        return self.stack.server("postgres").child.process() is not None
 
     async def stop(self, how: signal.Signals) -> None:
         """Stop by a signal: SIGQUIT is the immediate shutdown (a crash), SIGINT the fast one, SIGKILL no shutdown at all."""
         process = self.stack.server("postgres").child.process()
-        assert process is not None
-        process.send_signal(how)
-        await asyncio.to_thread(process.wait, 60)
+        if process is not None:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(how)
+                await asyncio.to_thread(process.wait, 60)
 
     def log(self) -> str:
         """Give what the server has said so far."""
@@ -108,8 +132,7 @@ class Cluster:
         """Copy the files of the running server to *other*, as a replica or a backup of the volume would have them."""
         other.stack.state.make()
         shutil.copy(self.stack.state.directory / "password", other.stack.state.directory)
-        target = other.stack.server("postgres")._home(choose_identity("auto")) / "postgres"
-        run("pg_basebackup", "-d", self.dsn, "-D", str(target), "-X", "stream", "-c", "fast")
+        run("pg_basebackup", "-d", self.dsn, "-D", str(other.data), "-X", "stream", "-c", "fast")
 
 
 def run(program: str, *arguments: str) -> str:
