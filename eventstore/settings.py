@@ -144,8 +144,7 @@ class PostgresSettings(BaseSettings):
             return " ".join(f"{name}={value}" for name, value in _PAIR.findall(dsn) if name in shown) or "the given DSN"
         parts = urlsplit(dsn)
         user = f"{parts.username}@" if parts.username else ""
-        port = f":{parts.port}" if parts.port else ""
-        return urlunsplit((parts.scheme, f"{user}{parts.hostname or ''}{port}", parts.path, "", ""))
+        return urlunsplit((parts.scheme, f"{user}{parts.netloc.rpartition('@')[2]}", parts.path, "", ""))
 
 
 class KafkaSettings(BaseSettings):

@@ -24,6 +24,7 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
     UnsupportedSaslMechanismError,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
 from eventstore.errors import PreconditionFailed, RefoldError, Unreachable, UsageError
 from eventstore.settings import KafkaSettings
@@ -124,6 +125,7 @@ async def diagnose(settings: KafkaSettings, error: KafkaError) -> RefoldError:
         connection = _untyped(host.strip("[]") or "127.0.0.1", int(port or 9092), **options)
         async with asyncio.timeout(min(_LOOK_S, settings.request_timeout_s)):
             await connection.connect()
+            await connection.send(MetadataRequest([]))  # a listener that wants a login lets greetings pass and nothing else
         connection.close()
     except (OSError, KafkaError, TimeoutError, ValueError) as found:
         advice = _advise(settings, found)
