@@ -111,6 +111,8 @@ async def compare(
             sides = left.hashes(live[1], name), right.hashes(new[1], name)
             keys = await _count(found, *sides, samples, lost.get(name, frozenset()))
             await _sample(found, keys, (left, live[1]), (right, new[1]))
+            if projection.has_personal:
+                found.samples = [_withhold(each) for each in found.samples]
         report.tables.append(found)
     return report
 
@@ -153,6 +155,14 @@ async def _count(
         elif len(keys) < samples:
             keys.append(key)
     return keys
+
+
+def _withhold(sample: dict[str, Any]) -> dict[str, Any]:
+    """Say which columns differ and not what they hold, since a report is printed and kept."""
+    live, new = sample["live"] or {}, sample["new"] or {}
+    differing = [each for each in {**live, **new} if live.get(each) != new.get(each)]
+    sides = {side: dict.fromkeys(differing, "(withheld)") if sample[side] else None for side in ("live", "new")}
+    return {"key": sample["key"], **sides}
 
 
 async def _sample(

@@ -5,10 +5,44 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from eventstore.cli import append, bench, bulk, chain, doctor, export, follow, migrate, processes, relay, restored, roles, schemas, show
+from eventstore.cli import (
+    append,
+    bench,
+    bulk,
+    chain,
+    doctor,
+    export,
+    follow,
+    forget,
+    keys,
+    migrate,
+    processes,
+    relay,
+    restored,
+    roles,
+    schemas,
+    show,
+)
 from eventstore.console import make_parser, run
 
-_COMMANDS = (migrate, relay, processes, append, show, follow, bulk, export, doctor, chain, roles, schemas, restored, bench)
+_COMMANDS = (
+    migrate,
+    relay,
+    processes,
+    append,
+    show,
+    follow,
+    bulk,
+    export,
+    forget,
+    keys,
+    doctor,
+    chain,
+    roles,
+    schemas,
+    restored,
+    bench,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

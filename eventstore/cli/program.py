@@ -15,6 +15,7 @@ from eventstore.console import Command, add_json
 from eventstore.envelope import Envelope
 from eventstore.errors import UndecodableRecord, UsageError
 from eventstore.event import fields_of
+from eventstore.privacy.seal import mask
 from eventstore.stream import Position
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def show_facts(envelope: Envelope[Any]) -> dict[str, Any]:
         "id": envelope.id,
         "type": envelope.type,
         "schema_version": envelope.schema_version,
-        "data": fields_of(envelope.data),
+        "data": mask(envelope.data) if isinstance(envelope.data, dict) else fields_of(envelope.data),
         "metadata": envelope.metadata,
         "occurred_at": envelope.occurred_at,
         "recorded_at": envelope.recorded_at,
