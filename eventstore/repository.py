@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 from uuid import UUID
 
 from eventstore.backoff import jitter_s
+from eventstore.codec import decode, encode
 from eventstore.decider import Decider
 from eventstore.envelope import Envelope, NewEvent, make_id
 from eventstore.errors import DuplicateEvent, UsageError, WrongExpectedVersion
-from eventstore.event import Events, registry
+from eventstore.event import Events, fields_of, registry
 from eventstore.identity import derive_id
 from eventstore.snapshot import Codec, Load, Policy, Snapshot, Snapshots, amount, every, is_fit, seal
 from eventstore.store import EventStore
@@ -89,6 +90,7 @@ class Repository(Generic[C, E, S]):
         self._events = events
         self._codec = Codec(decider.shape) if snapshots else None
         self._writing: dict[str, asyncio.Task[None]] = {}
+        self._told = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -174,7 +176,7 @@ class Repository(Generic[C, E, S]):
                 expected=expected,
                 actual=loaded.version,
             )
-        events = tuple(self.decider.decide(command, loaded.state))
+        events = self._settle(self.decider.decide(command, loaded.state))
         if not events:
             return Handled((), loaded.state, loaded.version, loaded.token)
         told = {**(metadata or {}), COMMAND: str(cause)}
@@ -195,11 +197,14 @@ class Repository(Generic[C, E, S]):
         most = version if version is not None else 2**63 - 1
         try:
             found = await self._snapshots.find(stream, self.decider.fingerprint, most)
-            if found is None or not is_fit(found, self._events):
+            if found is None:
+                return nothing
+            if not is_fit(found, self._events):
+                self._discard(stream, "it is damaged, or an event type in it reads otherwise now")
                 return nothing
             state = self._codec.decode(found.state)
         except Exception as error:  # it is a cache: whatever is wrong with it, the stream tells the truth
-            log.warning("snapshot of %r is passed over: %s", stream, error)
+            self._discard(stream, str(error))
             return nothing
         return Loaded(state, found.version, None, found.event_id, found.kinds)
 
@@ -231,7 +236,7 @@ class Repository(Generic[C, E, S]):
             if each.type not in seen:
                 seen[each.type] = amount(self._events.named(each.type))
         if begun.version and (last is None or (last.version == begun.version and last.id != begun.last_id)):
-            log.warning("snapshot of %r stands on an event that is not there: it is passed over", stream)
+            self._discard(stream, "it stands on an event that is not in the stream")
             return await self._fold(stream, Loaded(self.decider.initial(), 0, None), version, as_of, connection, wanted)
         return _loaded(state, last, seen, folded), at
 
@@ -249,6 +254,11 @@ class Repository(Generic[C, E, S]):
         loaded = await self.load(stream, version=first + len(events) - 1, connection=connection)
         return Handled(tuple(events), loaded.state, loaded.version, loaded.token, repeated=True)
 
+    def _settle(self, decided: Iterable[E]) -> tuple[E, ...]:
+        """Give the events as they will be read: what JSON can't keep must not get into a state that a snapshot is made of."""
+        kinds = ((self._events.of(type(each)), each) for each in decided)
+        return tuple(kind.decode(decode(encode(fields_of(each))), kind.version) for kind, each in kinds)
+
     def _advance(self, loaded: Loaded[S], events: Iterable[E], last_id: UUID, token: Token) -> Loaded[S]:
         state, kinds, folded = loaded.state, dict(loaded.kinds), loaded.folded
         for each in events:
@@ -265,18 +275,32 @@ class Repository(Generic[C, E, S]):
             return
         state = self._codec.encode(loaded.state)
         if state is None:
-            log.warning("no snapshot of %r: its state does not read back equal from JSON; give Decider(state=...)", stream)
+            self._tell_once(stream)
             return
         made = Snapshot(stream, self.decider.fingerprint, loaded.version, loaded.last_id, loaded.kinds, state, seal(state))
-        self._writing[stream] = asyncio.create_task(self._write(self._snapshots, made))
+        self._start(stream, self._snapshots.save(made))
 
-    async def _write(self, snapshots: Snapshots, made: Snapshot) -> None:
+    def _tell_once(self, stream: str) -> None:
+        if not self._told:
+            log.warning("no snapshot of %r: its state does not read back equal from JSON; give Decider(state=...)", stream)
+        self._told = True
+
+    def _discard(self, stream: str, reason: str) -> None:
+        """Do without the snapshot, and drop it in the background, so that a good one can take its place."""
+        log.warning("snapshot of %r is passed over: %s", stream, reason)
+        if self._snapshots is not None and stream not in self._writing:
+            self._start(stream, self._snapshots.drop(stream))
+
+    def _start(self, stream: str, work: Coroutine[Any, Any, Any]) -> None:
+        self._writing[stream] = asyncio.create_task(self._finish(stream, work))
+
+    async def _finish(self, stream: str, work: Coroutine[Any, Any, Any]) -> None:
         try:
-            await snapshots.save(made)
+            await work
         except Exception as error:
-            log.warning("snapshot of %r was not written: %s", made.stream, error)
+            log.warning("the snapshot of %r was not written or dropped: %s", stream, error)
         finally:
-            self._writing.pop(made.stream, None)
+            self._writing.pop(stream, None)
 
 
 def _loaded(state: S, last: Envelope[Any] | None, kinds: Mapping[str, str], folded: int) -> Loaded[S]:
