@@ -137,7 +137,7 @@ class PostgresEventStore:
         *limit*: so many at most, from the oldest on; *newest*: from the newest back. The marker stands for the whole look, so a
         condition with it fails on whatever comes after, not on what *limit* left out. Raises UnknownEvent, UndecodableRecord.
         """
-        items = encode(self._requests.items(query))
+        items = encode(self._requests.items(query)).decode()
         place = {"items": items, "after": after and after.snapshot, "limit": limit, "newest": newest}
         rows = await self._page("read_query", place)
         found = [row[1:] for row in rows if row[1] is not None]
