@@ -1,0 +1,72 @@
+"""Which appends share a group: whatever waits, everybody's turn comes, in an order that no member can notice."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventstore import ANY_VERSION
+from eventstore.codec import decode
+from eventstore.postgres.group import Limits, choose, compose
+from eventstore.postgres.request import Part, Request
+
+parts = st.builds(Part, st.sampled_from("abcd"), st.sampled_from([ANY_VERSION, ANY_VERSION, 0, 3]), st.integers(1, 3))
+ids = st.lists(st.sampled_from([f"id-{number}" for number in range(12)]), min_size=1, max_size=3, unique=True)
+requests = st.builds(
+    Request,
+    st.lists(parts, min_size=1, max_size=3, unique_by=lambda part: part.stream).map(tuple),
+    ids.map(tuple),
+    st.just((b"{}",)),
+    st.none() | st.just(b'{"q":[{"y":null,"g":["t"]}],"a":null}'),
+    st.integers(1, 50),
+)
+limits = st.builds(Limits, st.integers(1, 8), st.integers(1, 12), st.integers(1, 200), st.integers(1, 8))
+
+
+@given(st.lists(requests, min_size=1, max_size=20), limits)
+def test_group_is_right(waiting: list[Request], limits: Limits) -> None:
+    """A group has no event id twice, no stream twice that somebody counts on, and no more than the limits unless it is one."""
+    chosen = choose(waiting, limits)
+    group = [waiting[index] for index in chosen]
+    assert chosen[0] == 0
+    assert chosen == sorted(set(chosen))
+    used = [each for request in group for each in request.ids]
+    assert len(set(used)) == len(used)
+    touched = [part for request in group for part in request.parts]
+    for stream in {part.stream for part in touched}:
+        expected = [part.expected for part in touched if part.stream == stream]
+        assert len(expected) == 1 or set(expected) == {ANY_VERSION}
+    if len(group) > 1:
+        streams = len({part.stream for part in touched})
+        assert len(group) <= limits.requests
+        assert len(used) <= limits.events
+        assert sum(request.size for request in group) <= limits.size
+        assert streams <= limits.streams
+
+
+@given(st.lists(requests, min_size=1, max_size=20), limits)
+def test_streams_keep_their_order(waiting: list[Request], limits: Limits) -> None:
+    """Everybody's turn comes, and appends to a common stream are carried out in the order in which they came."""
+    left, order = list(enumerate(waiting)), list[int]()
+    while left:
+        chosen = choose([request for _, request in left], limits)
+        order += [left[index][0] for index in chosen]
+        left = [each for index, each in enumerate(left) if index not in chosen]
+    assert sorted(order) == list(range(len(waiting)))
+    for stream in "abcd":
+        turns = [number for number in order if any(part.stream == stream for part in waiting[number].parts)]
+        assert turns == sorted(turns)
+
+
+@given(st.lists(requests, min_size=1, max_size=6))
+def test_composed(group: list[Request]) -> None:
+    """The parameters name every part under its request's number, all ids in order, and the conditions of those that have one."""
+    parts_text, ids_text, events, conditions = compose(group)
+    assert decode(parts_text) == [
+        {"r": number, "s": part.stream, "x": part.expected, "n": part.size}
+        for number, request in enumerate(group, 1)
+        for part in request.parts
+    ]
+    assert ids_text.strip("{}").split(",") == [each for request in group for each in request.ids]
+    assert len(decode(events)) == len(group)
+    numbers = [number for number, request in enumerate(group, 1) if request.condition]
+    assert [each["r"] for each in decode(conditions or "[]")] == numbers
+    assert all(each["q"] and "a" in each for each in decode(conditions or "[]"))
