@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from eventstore.postgres import migrate, open_engine
 from eventstore.postgres.roles import settle_roles
 from eventstore.settings import PostgresSettings
+from tests.integration.security.wires import Wires, make_wires
 from tests.stack.databases import Databases
 
 DUTIES = ("owner", "writer", "relay", "projector", "reader")
@@ -37,6 +38,14 @@ def run(work: Callable[[AsyncEngine], object], dsn: str) -> None:
 def postgres_template(databases: Databases) -> str:
     """A migrated database, which each test's own one copies."""
     return databases.make_template(f"template_security_{os.getpid()}", lambda dsn: run(migrate.migrate, dsn))
+
+
+@pytest.fixture(scope="session")
+def wires(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wires]:
+    """Servers that insist on TLS and logins; one pair a session."""
+    wires = make_wires(tmp_path_factory.mktemp("wires"))
+    yield wires
+    wires.end()
 
 
 @pytest.fixture

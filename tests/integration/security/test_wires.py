@@ -5,7 +5,6 @@ import base64
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +20,19 @@ from eventstore.log.producer import TransactionalProducer
 from eventstore.postgres import checkout, open_engine
 from eventstore.postgres.engine import is_guarded
 from eventstore.settings import KafkaSettings, PostgresSettings
-from tests.integration.security.wires import KEY_PASSWORD, PROJECTOR, RELAY, Wires, make_users, make_wires
+from tests.integration.security.wires import KEY_PASSWORD, PROJECTOR, RELAY, Wires, make_users
 
 SECRET = "not-for-the-log"
 PREFIX = "wires"
 Facts = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def wires(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wires]:
-    wires = make_wires(tmp_path_factory.mktemp("wires"))
+@pytest.fixture(scope="module", autouse=True)
+async def users(wires: Wires) -> dict[str, str]:
+    """A relay and a projector with passwords, and whoever has the certificate "certified", with a projector's rights."""
     with psycopg.connect(wires.dsn, autocommit=True) as connection:
         connection.execute("CREATE ROLE t_certified LOGIN")
         connection.execute(f"CREATE ROLE t_login LOGIN PASSWORD '{SECRET}'")
-    yield wires
-    wires.end()
-
-
-@pytest.fixture(scope="module")
-async def users(wires: Wires) -> dict[str, str]:
-    """A relay and a projector with passwords, and whoever has the certificate "certified", with a projector's rights."""
     users = {"relay": SECRET, "projector": f"{SECRET}-2"}
     await make_users(
         wires, users, {"relay": RELAY, "projector": PROJECTOR, "CN=certified": PROJECTOR, "token": PROJECTOR}, PREFIX
