@@ -175,9 +175,9 @@ async def rehearse(arguments: argparse.Namespace, output: Output) -> int:
     """Decode the history."""
     from eventstore.cli.rehearsal import rehearse_store
 
-    _require_app(arguments)
     if not 0 < arguments.sample <= 100:
         raise UsageError(f"--sample {arguments.sample:g}: give a percentage above 0, up to 100")
+    _require_app(arguments)
     return await rehearse_store(arguments, output)
 
 
@@ -241,13 +241,17 @@ def _declared() -> list[Recorded]:
 
 async def _read(file: Path | None) -> list[Recorded]:
     """Read what is recorded, from the store or from *file*."""
-    from eventstore.schema import Recorded
-
     if file is None:
         from eventstore.postgres.schemas import read_schemas
 
         async with open_store("eventstore schemas") as store:
             return await read_schemas(store.engine)
+    return _read_file(file)
+
+
+def _read_file(file: Path) -> list[Recorded]:
+    from eventstore.schema import Recorded
+
     if not file.is_file():
         raise UsageError(f"--recorded {file} is not a file: write it with `eventstore schemas list --json`")
     return [Recorded(each["type"], each["version"], each["schema"]) for each in decode(file.read_bytes())]

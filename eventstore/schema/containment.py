@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from eventstore.codec import encode_sorted
 from eventstore.schema.acceptance import accepts, parts_of, same
 from eventstore.schema.bounds import compare_bounds
 from eventstore.schema.finding import Break
@@ -27,12 +28,12 @@ def compare(old: Schema, new: Schema) -> list[Break]:
 
 
 class _Comparison:
-    """One comparison; *seen* are the pairs under way, which are taken to fit when they meet themselves (recursive types)."""
+    """One comparison. A pair that is under way is taken to fit where it meets itself, as in recursive types."""
 
     def __init__(self, old: Schema, new: Schema) -> None:
         self.old = old
         self.new = new
-        self.seen: set[tuple[str, str]] = set()
+        self._under_way: set[tuple[bytes, bytes]] = set()
 
     def schemas(self, old: Any, new: Any, path: str) -> Iterator[Break]:
         """Compare what stands at *path*."""
@@ -42,33 +43,24 @@ class _Comparison:
             yield _broken(path, old, new, "the reader takes no value here", "Drop the field in an upcaster.")
             return
         old = {} if old is True else old
-        if old.get("x-unknown") == UNKNOWN["x-unknown"] or self._is_under_way(old, new):
+        pair = (encode_sorted(old), encode_sorted(new))
+        if old.get("x-unknown") == UNKNOWN["x-unknown"] or pair in self._under_way:
             return
+        self._under_way.add(pair)
         for each in arms(old, self.old):
             yield from self._arm(merge_all(each, self.old), new, path)
-
-    def _is_under_way(self, old: Schema, new: Schema) -> bool:
-        """Tell whether a pair of references is compared already, further up."""
-        if "$ref" not in old or "$ref" not in new:
-            return False
-        pair = (old["$ref"], new["$ref"])
-        known = pair in self.seen
-        self.seen.add(pair)
-        return known
+        self._under_way.discard(pair)
 
     def _arm(self, old: Schema, new: Schema, path: str) -> Iterator[Break]:
         """Let one alternative of the old find one of the new: the one with the fewest breaks speaks for all."""
         choices = [merge_all(each, self.new) for each in arms(new, self.new)]
-        before = set(self.seen)
         best: list[Break] | None = None
         for each in choices:
-            self.seen = set(before)
             found = list(self._single(old, each, path))
             if not found:
                 return
             if best is None or _rank(old, each, found) < _rank(old, each, best):
                 best = found
-        self.seen = before
         if len(choices) > 1 and best and all(each.path == path for each in best):
             why = f"none of the reader's {len(choices)} alternatives takes it: {best[0].why}"
             yield _broken(path, old, new, why, best[0].advice, proven=best[0].proven)

@@ -156,6 +156,7 @@ def _arrays(schema: Schema, root: Schema, depth: int) -> Iterator[Any]:
         filled = [rest[index % len(rest)] for index in range(max(1, least))]
         yield filled
         yield from ([value, *filled[1:]] for value in rest[1:])
+        yield from (filled[:1] * length for length in sorted({2, min(most, max(least, 8))}) if length <= most)
         yield rest[: max(2, least)] if most >= 2 else filled
     yield []
 

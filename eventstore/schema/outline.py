@@ -43,9 +43,13 @@ class Outline:
         return self._fields.pop(name, None)
 
     def put(self, name: str, field: Field | None) -> None:
-        """Put a field under *name*; where one is already that data might have too, the step raises, so the new one counts."""
-        if field is not None:
-            self._fields[name] = field
+        """Put a field under *name*. Where data may have one there already, it is either: with both, the step raises."""
+        known = self._fields.get(name)
+        if field is None:
+            return
+        if known is not None and not field.needed:
+            field = Field({"anyOf": [known.schema, field.schema]}, known.needed)
+        self._fields[name] = field
 
     def replace(self, name: str, schema: Any) -> None:
         """Give a field another schema."""

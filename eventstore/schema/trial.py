@@ -32,12 +32,19 @@ class Trial:
     shapes: Mapping[int, Schema]
     tried: int = 0
     found: dict[tuple[str, str], Break] = field(default_factory=dict[tuple[str, str], Break])
+    kept: dict[str, tuple[int, Any]] = field(default_factory=dict[str, tuple[int, Any]])
+    replaced: set[str] = field(default_factory=set[str])
 
     def run(self, instances: Iterable[Any]) -> list[Break]:
         """Try every one of *instances*, and give what went wrong, each way once with its first example."""
         for each in instances:
             self.tried += 1
             self._try(each)
+        found, self.found = self.found, {}
+        for path, (version, instance) in self.kept.items():
+            if path not in self.replaced:  # else a later upcaster puts its own value there
+                self._judge_stray(path, version, instance)
+        self.found |= found
         return list(self.found.values())[:_SHOWN]
 
     def _try(self, instance: Any) -> None:
@@ -54,7 +61,9 @@ class Trial:
                 strays = {**found, **strays}
         for path, (version, values) in strays.items():
             if values == _values_at(data, path):
-                self._judge_stray(path, version, instance)
+                self.kept.setdefault(path, (version, instance))
+            else:
+                self.replaced.add(path)
         self._read(data, instance)
 
     def _lift(self, step: int, data: Any, instance: Any) -> Any:
