@@ -14,6 +14,7 @@ from pathlib import Path
 
 MOMENTS = frozenset(
     {
+        "append.after_commit",
         "relay.before_commit",
         "relay.after_commit",
         "batch.before_commit",

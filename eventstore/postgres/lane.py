@@ -17,6 +17,7 @@ import psycopg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import RefoldError, Unreachable
+from eventstore.moments import reach
 from eventstore.postgres.engine import Connection, checkout, unreachable
 from eventstore.postgres.group import Limits, choose, compose
 from eventstore.postgres.refusals import backoff_s, is_lost, is_repeatable, translate
@@ -106,6 +107,7 @@ class Lanes:
             except Unreachable as error:  # before anything was sent there is nothing to wonder about
                 failure, again = (unknown(error), True) if attempt > 1 else (error, False)
             else:
+                reach("append.after_commit")
                 _settle(group, rows)
                 return
             if not again or attempt == self._settings.append_attempts:
