@@ -56,9 +56,19 @@ def book(moved: MoneyMoved, row: Balance | None) -> Balance:
     return row
 
 
-@booking.on(MoneyMoved, key=lambda moved: moved.reference)
-def note(moved: MoneyMoved, row: Booking | None) -> Booking:  # noqa: ARG001 - every event has a row of its own
+@booking.add(MoneyMoved)
+def note(moved: MoneyMoved) -> Booking:
     """Keep every booking."""
+    return Booking(moved.reference, moved.account, moved.cents)
+
+
+journal = Projection("journal", version=1)
+entry = journal.table(Booking, key="reference", name="entry")
+
+
+@entry.on(MoneyMoved, key=lambda moved: moved.reference)
+def write(moved: MoneyMoved, row: Booking | None) -> Booking:  # noqa: ARG001 - every event has a row of its own
+    """Keep every booking, in a table whose rows could change."""
     return Booking(moved.reference, moved.account, moved.cents)
 
 
@@ -71,4 +81,4 @@ def make_events(count: int) -> Iterator[tuple[str, NewEvent]]:
         yield account, NewEvent(moved, id=UUID(int=number + 1))
 
 
-app = Projections(balances, ledger)
+app = Projections(balances, ledger, journal)

@@ -1,6 +1,6 @@
 """Replay speed, side by side: refold, a bare aiokafka + orjson loop, and PyPI's eventsourcing, on the same servers in one run.
 
-    python -m benchmarks.replay [--events 500000] [--peer-events 20000] [--rounds 3]
+    python -m benchmarks.replay [--events 1000000] [--peer-events 20000] [--rounds 3]
 
 Servers: those that `refold up` started, or the ones that REFOLD_* name. A database and topics of its own are made and dropped.
 """
@@ -55,13 +55,13 @@ async def fill(count: int) -> dict[str, float]:
 def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Take turns, so that a slow moment of the machine meets everyone."""
     kafka, dsn = KafkaSettings(), PostgresSettings().dsn.get_secret_value()
-    rates: dict[str, list[float]] = {"bare loop": [], "balances": [], "ledger": [], "eventsourcing": []}
+    rates: dict[str, list[float]] = {"bare loop": [], "balances": [], "ledger": [], "journal": [], "eventsourcing": []}
     for number in range(arguments.rounds):
         print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
         rates["bare loop"].append(
             child("-m", "benchmarks.bare", kafka.bootstrap, kafka.events_topic, str(kafka.partitions))["rate"]
         )
-        for name in ("balances", "ledger"):
+        for name in ("balances", "ledger", "journal"):
             replay = ("-m", "replay.cli", "--app", "benchmarks.accounts:app", "--projection", name, "--from-beginning", "--json")
             rates[name].append(child(*replay, "--accept-differences")["rate"])
         if not number:
@@ -76,7 +76,8 @@ def show(rates: dict[str, list[float]]) -> str:
     texts = {
         "bare loop": "bare aiokafka + orjson loop, no writes",
         "balances": "refold, per-key balances",
-        "ledger": "refold, one row per event, primary key",
+        "ledger": "refold, one row per event, added",
+        "journal": "refold, one row per event, changeable",
         "eventsourcing": "eventsourcing 9.5.6, ProjectionRunner",
     }
     for name, text in texts.items():
@@ -88,7 +89,7 @@ def show(rates: dict[str, list[float]]) -> str:
 def main() -> None:
     """Make a database and topics, measure, print, drop them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=500_000)
+    parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--peer-events", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")

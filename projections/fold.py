@@ -11,21 +11,22 @@ behind.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from eventstore.errors import RefoldError, UsageError
+from eventstore.errors import RefoldError
 from eventstore.log.events import EventSource
 from eventstore.privacy.opener import Opener
 from eventstore.source import Reader, Record
-from eventstore.tenant import split
-from projections.projection import Handler, Projection
-from projections.table import Table
+from projections.projection import Projection
+from projections.route import ADDS, Route
+from projections.sheet import Sheet
 
-Step = tuple[int, "Sheet", Callable[..., Any], Any, Any, Any]
-"""One handler call to come: index of the record, sheet, function, row key, body, detail (None = a handler of two parameters)."""
+Step = tuple[int, Sheet, Callable[..., Any], Any, Any, Any]
+"""One handler call to come: index of the record, sheet, function, row key (ADDS = it makes rows), body, detail (None = none)."""
 
 
 class Failure(NamedTuple):
@@ -35,121 +36,8 @@ class Failure(NamedTuple):
     reason: str
 
 
-class _Route(NamedTuple):
-    """Where a message goes: sheet, function, key function, what makes the own key the row's, maker of the third parameter.
-
-    *scope* makes the row's key for a table with tenants, from body and own key; None for any other.
-    """
-
-    sheet: Sheet
-    function: Callable[..., Any]
-    key_of: Callable[[Any], Any] | None
-    unpack: Callable[[Any], Any]
-    detail: Callable[[Any, Any], Any] | None
-    scope: Callable[[Any, Any], Any] | None
-
-    @classmethod
-    def of(cls, sheet: Sheet, handler: Handler) -> _Route:
-        """Read a handler's declaration."""
-        detail = handler.source.detail if handler.detailed else None
-        unpack = _take_single if sheet.table.has_single_key else _take_whole
-        scope = _make_scope(handler) if sheet.table.tenant and isinstance(handler.source, EventSource) else None
-        return cls(sheet, handler.function, handler.key, unpack, detail, scope)
-
-
-def _make_scope(handler: Handler) -> Callable[[Any, Any], Any]:
-    """Give what puts the tenant of an event's stream before the key, so that no handler can reach another tenant's row."""
-    key_of = handler.key
-
-    def scope(body: Any, own: Any) -> Any:
-        tenant, name = split(own)
-        if tenant is None:
-            raise UsageError(
-                f"stream {own!r} is of no tenant, but table {handler.table.name!r} has a row a tenant: append through store.tenant(name)"
-            )
-        key = key_of(body) if key_of else name
-        return (tenant, *key) if type(key) is tuple else (tenant, key)  # pyright: ignore[reportUnknownVariableType]
-
-    return scope
-
-
-def _take_single(key: Any) -> Any:
-    return _take_whole(key)[0] if type(key) is tuple else key
-
-
-def _take_whole(key: Any) -> Any:
-    if key == ():
-        raise UsageError(
-            "this change has no row key, as when its table was truncated: the rows stay until the projection is replayed; "
-            "a handler declared with key= can take it"
-        )
-    return key
-
-
 class HandlerFailed(Exception):
     """A handler raised in a fast fold, or made a row that PostgreSQL refuses: the batch must be folded again, carefully."""
-
-
-class Sheet:
-    """The working copy of one table: rows by key, which of them changed, and what is known of the database.
-
-    While *complete* is true a key without a row here has none in the database either: true only for a table that this fold
-    alone has written since it was empty. *stored* then holds the keys that the database has.
-    """
-
-    def __init__(self, table: Table[Any], *, complete: bool) -> None:
-        self.table = table
-        self.complete = complete
-        self.rows: dict[Any, Any] = {}
-        self.dirty: set[Any] = set()
-        self.stored: set[Any] = set()
-
-    def missing(self, keys: Iterable[Any]) -> list[Any]:
-        """Give those of *keys* that must be loaded before the fold."""
-        return [] if self.complete else [key for key in set(keys) if key not in self.rows]
-
-    def load(self, keys: Iterable[Any], rows: Iterable[Any]) -> None:
-        """Take over what the database holds under *keys*: *rows* exist, the others don't.
-
-        Raises UsageError for a row under a key that nobody asked for: the handlers' key has another type than the column.
-        """
-        self.rows.update(dict.fromkeys(keys))
-        key_of = self.table.key_of
-        for row in rows:
-            key = key_of(row)
-            if key not in self.rows:
-                raise UsageError(
-                    f"table {self.table.name!r}: a row was found under key {key!r}, which no handler asked for in this form; let the "
-                    f"key function give the type of {self.table.row.__name__}'s key"
-                )
-            self.rows[key] = row
-            self.stored.add(key)
-
-    def changed(self) -> tuple[list[Any], list[Any], list[Any]]:
-        """Give what to write: rows the database has not, rows it has, keys to delete."""
-        rows, stored = self.rows, self.stored
-        fresh = [rows[key] for key in self.dirty if rows[key] is not None and key not in stored]
-        known = [rows[key] for key in self.dirty if rows[key] is not None and key in stored]
-        gone = [key for key in self.dirty if rows[key] is None and key in stored]
-        return fresh, known, gone
-
-    def settle(self) -> None:
-        """Note that the changes are committed."""
-        for key in self.dirty:
-            if self.rows[key] is None:
-                self.stored.discard(key)
-                if self.complete:
-                    del self.rows[key]
-            else:
-                self.stored.add(key)
-        self.dirty.clear()
-
-    def clear(self) -> None:
-        """Forget all rows; whatever is needed next must be loaded."""
-        self.complete = False
-        self.rows.clear()
-        self.dirty.clear()
-        self.stored.clear()
 
 
 @dataclass(slots=True)
@@ -164,15 +52,27 @@ class Plan:
 
     def lost_keys(self) -> set[tuple[str, Any]]:
         """Give table and key of the rows that were made without what was lost."""
-        return (
-            {(sheet.table.name, key) for index, sheet, _, key, _, _ in self.steps if index in self.lost} if self.lost else set()
-        )
+        if not self.lost:
+            return set()
+        lost = Plan(self.records, [each for each in self.steps if each[0] in self.lost])
+        return {(table, key) for found in (lost.keys(), lost.added_keys()) for table, keys in found.items() for key in keys}
 
     def keys(self) -> dict[str, set[Any]]:
-        """Give the row keys that the steps touch, by table name."""
+        """Give the row keys that the steps touch, by table name; those of added rows are not among them."""
         keys: dict[str, set[Any]] = {}
         for _, sheet, _, key, _, _ in self.steps:
-            keys.setdefault(sheet.table.name, set()).add(key)
+            if key is not ADDS:
+                keys.setdefault(sheet.table.name, set()).add(key)
+        return keys
+
+    def added_keys(self) -> dict[str, set[Any]]:
+        """Give the keys of the rows that adding handlers make, by table name; those that raise are passed over."""
+        keys: dict[str, set[Any]] = {}
+        for _, sheet, function, key, body, detail in self.steps:
+            if key is ADDS:
+                with contextlib.suppress(Exception):
+                    made = _make_rows(function, body, detail)
+                    keys.setdefault(sheet.table.name, set()).update(map(sheet.table.key_of, made))
         return keys
 
 
@@ -188,7 +88,7 @@ class Folder:
         self.sheets = {each.name: Sheet(each, complete=complete) for each in projection.tables}
         self.parked: set[tuple[str, bytes | None]] = set()
         self._readers: dict[str, Reader] = {}
-        self._routes: dict[tuple[str, str], list[_Route]] = {}
+        self._routes: dict[tuple[str, str], list[Route]] = {}
         for source in projection.sources:
             topic = topics[source.name]
             wanted = projection.wanted(source)
@@ -197,7 +97,7 @@ class Folder:
             )
             for each in projection.handlers:
                 if each.source.name == source.name:
-                    route = _Route.of(self.sheets[each.table.name], each)
+                    route = Route.of(self.sheets[each.table.name], each)
                     self._routes.setdefault((topic, each.message), []).append(route)
 
     @property
@@ -208,7 +108,12 @@ class Folder:
     @property
     def pending(self) -> int:
         """Changed rows that are not yet written."""
-        return sum(len(each.dirty) for each in self.sheets.values())
+        return sum(each.pending for each in self.sheets.values())
+
+    @property
+    def is_whole(self) -> bool:
+        """True when no batch needs anything loaded, neither rows nor what opens personal fields."""
+        return self._opener is None and all(each.is_whole for each in self.sheets.values())
 
     def read(self, records: Sequence[Record]) -> Plan:
         """Decode *records* of one topic, in order, and find the handlers and row keys that they reach. Runs no handler."""
@@ -217,11 +122,11 @@ class Folder:
             return plan
         topic = records[0].topic
         reader, add, parked = self._readers[topic], plan.steps.append, self.parked
-        routes = {message: found for (of, message), found in self._routes.items() if of == topic}
+        routes = self._routes_of(topic)
         opener, lost = self._opener, self._opener.lost if self._opener else 0
-        for index, record in enumerate(records):
+        for index, record in enumerate(_bare(records)):
             if parked and (topic, record.key) in parked:
-                plan.failures.append(Failure(record, "an earlier record of this key is parked"))
+                plan.failures.append(Failure(records[index], "an earlier record of this key is parked"))
                 continue
             try:
                 message = reader(record)
@@ -234,15 +139,45 @@ class Folder:
                 for sheet, function, key_of, unpack, detail, scope in routes[name]:
                     key = scope(body, own) if scope else key_of(body) if key_of else unpack(own)
                     add((index, sheet, function, key, body, detail(body, raw) if detail else None))
-            except Exception as error:
+            except Exception:
                 self._park((topic, record.key))
-                plan.failures.append(Failure(record, self.describe(error)))
+                plan.failures.append(Failure(records[index], self._explain(records[index])))
         return plan
+
+    def run(self, records: Sequence[Record]) -> None:
+        """Read and fold *records* of one topic in one pass: right only while `is_whole` and nothing is parked.
+
+        Raises HandlerFailed at the first record that can't be read or applied; then the sheets are spoilt.
+        """
+        reader = self._readers[records[0].topic]
+        routes = self._routes_of(records[0].topic)
+        try:
+            for record in _bare(records):
+                message = reader(record)
+                if message is None:
+                    continue
+                name, body, own, raw = message
+                for sheet, function, key_of, unpack, detail, scope in routes[name]:
+                    key = scope(body, own) if scope else key_of(body) if key_of else unpack(own)
+                    if key is ADDS:
+                        sheet.added += _make_rows(function, body, detail(body, raw) if detail else None)
+                        continue
+                    rows = sheet.rows
+                    row = rows.get(key)
+                    made = function(body, row, detail(body, raw)) if detail else function(body, row)
+                    if made is not row or made is not None:
+                        rows[key] = made
+                        sheet.dirty.add(key)
+        except Exception as error:
+            raise HandlerFailed(self.describe(error)) from error
 
     def fold(self, plan: Plan) -> None:
         """Run the handlers of *plan* in order. Raises HandlerFailed at the first one that raises; then the sheets are spoilt."""
         try:
             for _, sheet, function, key, body, detail in plan.steps:
+                if key is ADDS:
+                    sheet.added += _make_rows(function, body, detail)
+                    continue
                 row = sheet.rows.get(key)
                 made = function(body, row, detail) if detail is not None else function(body, row)
                 if made is not row or made is not None:
@@ -272,6 +207,21 @@ class Folder:
                 sheet.dirty.add(key)
         return failures
 
+    def _explain(self, record: Record) -> str:
+        """Say why *record*, whole now, can't be read or routed."""
+        try:
+            message = self._readers[record.topic](record)
+            assert message is not None
+            for route in self._routes[record.topic, message.name]:
+                _ = route.key(message.body, message.key)
+                _ = route.detail(message.body, message.raw) if route.detail else None
+        except Exception as error:
+            return self.describe(error)
+        return "it failed once, and not when it was read again"
+
+    def _routes_of(self, topic: str) -> dict[str, list[Route]]:
+        return {message: found for (of, message), found in self._routes.items() if of == topic}
+
     def _park(self, key: tuple[str, bytes | None]) -> None:
         """Let later records of *key* wait; one without a key belongs to no stream, so nothing waits behind it."""
         if key[1] is not None:
@@ -280,6 +230,9 @@ class Folder:
     def _try_record(self, steps: Sequence[Step]) -> dict[tuple[Sheet, Any], Any]:
         made: dict[tuple[Sheet, Any], Any] = {}
         for _, sheet, function, key, body, detail in steps:
+            if key is ADDS:
+                made |= _add_rows(sheet, _make_rows(function, body, detail), made)
+                continue
             row = made[sheet, key] if (sheet, key) in made else copy.deepcopy(sheet.rows.get(key))
             made[sheet, key] = function(body, row, detail) if detail is not None else function(body, row)
         for (sheet, key), row in made.items():
@@ -296,10 +249,38 @@ class Folder:
         for sheet in self.sheets.values():
             sheet.settle()
 
+    def evict(self, most_keys: int) -> None:
+        """Give memory back after a commit; up to *most_keys* keys of a table stay."""
+        for sheet in self.sheets.values():
+            sheet.evict(most_keys)
+
     def clear(self) -> None:
         """Forget all rows, as after a failed fold or commit, or to give memory back."""
         for sheet in self.sheets.values():
             sheet.clear()
+
+
+def _bare(records: Sequence[Record]) -> Sequence[Any]:
+    """Give what readers need of *records*, as bare as the log has it: topic and partition may be missing."""
+    return getattr(records, "raws", records)
+
+
+def _make_rows(function: Callable[..., Any], body: Any, detail: Any) -> Sequence[Any]:
+    made = function(body, detail) if detail is not None else function(body)
+    if type(made) is list:
+        return made  # pyright: ignore[reportUnknownVariableType]
+    return () if made is None else (made,)
+
+
+def _add_rows(sheet: Sheet, rows: Sequence[Any], made: Mapping[tuple[Sheet, Any], Any]) -> dict[tuple[Sheet, Any], Any]:
+    """Give *rows* by key. Raises ValueError for a key that has a row already: in a careful fold all of them were loaded."""
+    added: dict[tuple[Sheet, Any], Any] = {}
+    for row in rows:
+        key = sheet.table.key_of(row)
+        if sheet.rows.get(key) is not None or (sheet, key) in made or (sheet, key) in added:
+            raise ValueError(f"{sheet.table.name} has a row under key {key!r} already; a table whose rows change takes @table.on")
+        added[sheet, key] = row
+    return added
 
 
 def describe(error: BaseException, *, private: bool = False) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from eventstore.moments import reach
@@ -111,7 +112,7 @@ class Pipeline:
                 await advance(self._connection, self.generation.id, self.held, self._moves)
                 if self._shares:
                     await self._connection.execute(load(PACKAGE, "lock_tables"), {"generation": self.generation.id})
-                await self._load(plans)
+                await self._load(plans, carefully=carefully)
                 self._fold(plans, carefully=carefully)
                 await self._write()
                 reach("batch.before_commit")
@@ -125,9 +126,14 @@ class Pipeline:
 
     async def absorb(self, batch: Batch, seen: Mapping[Partition, int], *, carefully: bool = False) -> None:
         """Fold *batch* in memory; `commit` writes it. Raises HandlerFailed: forget, seek back to the last commit, and go carefully."""
+        if self.folder.is_whole and not self.folder.parked and not carefully:
+            for partition, records in batch.items():
+                self.folder.run(records)
+                self._note_move(partition, records, seen)
+            return
         await self._prepare(batch)
         plans = self._read(batch, seen)
-        await self._load(plans)
+        await self._load(plans, carefully=carefully)
         self._fold(plans, carefully=carefully)
 
     async def _prepare(self, batch: Batch) -> None:
@@ -150,9 +156,13 @@ class Pipeline:
         self._settle()
 
     async def add_keys(self) -> None:
-        """Add the primary keys that a bulk build leaves to the end."""
-        async with self._connection.transaction():
-            await self.read_model.add_keys(self._connection)
+        """Add the primary keys that a bulk build leaves to the end. Raises HandlerFailed when rows share a key."""
+        try:
+            async with self._connection.transaction():
+                await self.read_model.add_keys(self._connection)
+        except UniqueViolation as error:
+            detail = error.diag.message_detail or str(error)
+            raise HandlerFailed(f"rows of table {error.diag.table_name} share a key: {detail}") from error
 
     async def note_seen(self, seen: Mapping[Partition, int]) -> None:
         """Note how far the log was read, for lag."""
@@ -165,21 +175,24 @@ class Pipeline:
             plans.append(plan)
             self._failures.extend(plan.failures)
             self._lost |= plan.lost_keys()
-            following = records[-1].offset + 1
-            self._moves[partition] = Advance(following, max(following, seen.get(partition, 0)), self._last_position(records))
+            self._note_move(partition, records, seen)
         return plans
+
+    def _note_move(self, partition: Partition, records: Sequence[Record], seen: Mapping[Partition, int]) -> None:
+        following = records[-1].offset + 1
+        self._moves[partition] = Advance(following, max(following, seen.get(partition, 0)), self._last_position(records))
 
     def _last_position(self, records: Sequence[Record]) -> Position | None:
         """Give the position of the last record that has one: what can't be read holds up no reader who waits for a token."""
         position = self._sources[records[0].topic].position
         return next((found for each in reversed(records) if (found := position(each)) is not None), None)
 
-    async def _load(self, plans: Sequence[Plan]) -> None:
-        if all(each.complete for each in self.folder.sheets.values()):
+    async def _load(self, plans: Sequence[Plan], *, carefully: bool) -> None:
+        if self.folder.is_whole and not carefully:
             return
         touched: dict[str, set[Any]] = {}
         for plan in plans:
-            for table, keys in plan.keys().items():
+            for table, keys in [*plan.keys().items(), *(plan.added_keys().items() if carefully else ())]:
                 touched.setdefault(table, set()).update(keys)
         for table, keys in touched.items():
             sheet = self.folder.sheets[table]

@@ -31,7 +31,8 @@ EVENTS = EventSource()
 class Handler:
     """One function: which messages of which source reach it, and under which row key.
 
-    *key* None = the message's own key (the stream, the changed row's primary key). *detailed* = it takes a third parameter.
+    *key* None = the message's own key (the stream, the changed row's primary key). *detailed* = it takes the envelope too.
+    *adds* = it makes rows of its own and sees none.
     """
 
     table: Table[Any]
@@ -40,6 +41,7 @@ class Handler:
     function: Callable[..., Any]
     key: Callable[[Any], Any] | None
     detailed: bool
+    adds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class Projection:
     def owns(self, table: Table[Any]) -> bool:
         """Say whether each row of *table* is only ever written by one partition's owner, so that no lock is needed."""
         mine = [each for each in self.handlers if each.table is table]
-        return all(each.key is None for each in mine) and len({each.source.name for each in mine}) <= 1
+        return all(each.key is None or each.adds for each in mine) and len({each.source.name for each in mine}) <= 1
 
 
 class RowTable(Table[R], Generic[R]):
@@ -148,6 +150,21 @@ class RowTable(Table[R], Generic[R]):
 
         return declare
 
+    def add(self, *kinds: type) -> Callable[[F], F]:
+        """Add rows for events of *kinds*: `handler(event)`, or `(event, envelope)`, gives a row, a list of rows, or None.
+
+        For tables whose rows never change, such as a ledger: nothing is looked up and nothing is kept in memory, which is the
+        fastest way there is. Each row needs a key of its own; an event whose row's key is taken is parked. A table takes
+        either adding handlers or changing ones.
+        """
+
+        def declare(function: F) -> F:
+            for kind in kinds:
+                self._add(EVENTS, events.of(kind).name, function, adds=True)
+            return function
+
+        return declare
+
     def on_change(self, source: Source, *, key: Callable[[Any], Any] | None = None) -> Callable[[F], F]:
         """Handle changes of a captured table: `handler(change, row)` gives the row to keep, None = delete.
 
@@ -161,10 +178,23 @@ class RowTable(Table[R], Generic[R]):
 
         return declare
 
-    def _add(self, source: Source, message: str, function: Callable[..., Any], key: Callable[[Any], Any] | None) -> None:
-        parameters = len(inspect.signature(function).parameters)
-        if parameters not in {2, 3}:
+    def _add(
+        self,
+        source: Source,
+        message: str,
+        function: Callable[..., Any],
+        key: Callable[[Any], Any] | None = None,
+        *,
+        adds: bool = False,
+    ) -> None:
+        parameters, fewest = len(inspect.signature(function).parameters), 1 if adds else 2
+        if parameters not in {fewest, fewest + 1}:
+            takes = "(event) or (event, envelope)" if adds else "(event, row) or (event, row, envelope)"
+            raise UsageError(f"{function.__qualname__} takes {parameters} parameters; a handler of this kind takes {takes}")
+        if adds and self.tenant:
+            raise UsageError(f"table {self.name!r} has tenants: its rows are written under their tenant's key, which takes on")
+        if any(each.adds != adds for each in self.projection.handlers if each.table is self):
             raise UsageError(
-                f"{function.__qualname__} takes {parameters} parameters; a handler takes (event, row) or (event, row, envelope)"
+                f"table {self.name!r} has both add and on handlers: rows that are added are never changed; use on for all"
             )
-        self.projection.handlers.append(Handler(self, source, message, function, key, parameters == 3))
+        self.projection.handlers.append(Handler(self, source, message, function, key, parameters > fewest, adds))

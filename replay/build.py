@@ -134,14 +134,19 @@ class Builder:
             return False
         self._committed = time.monotonic()
         if self._pipeline.folder.cached > self._settings.cache_rows:
-            self._pipeline.folder.clear()
+            self._pipeline.folder.evict(self._settings.cache_keys)
         reach("replay.building")
         return True
 
     async def finish(self) -> None:
         """Commit, and add the primary keys, which a build of full tables leaves to the end."""
         await self.commit()
-        await self._pipeline.add_keys()
+        try:
+            await self._pipeline.add_keys()
+        except HandlerFailed as error:
+            raise VerificationFailed(
+                f"{self._pipeline.generation}: {error}; give each added row a key of its own, or declare the table's handlers with on"
+            ) from error
 
     async def report(self) -> None:
         """Tell PostgreSQL and Kafka how far the log was read, for lag."""

@@ -25,6 +25,12 @@ class ReplaySettings(BaseSettings):
         description="Rows held in memory; above it they are dropped after a commit and loaded again when needed. "
         "Env REFOLD_REPLAY_CACHE_ROWS.",
     )
+    cache_keys: int = Field(
+        default=2_000_000,
+        ge=0,
+        description="Keys of dropped rows held in memory for each table, so that a new key needs no look-up; about 150 bytes each. "
+        "Env REFOLD_REPLAY_CACHE_KEYS.",
+    )
     near_records: int = Field(
         default=2_000,
         ge=0,

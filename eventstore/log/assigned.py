@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from aiokafka import TopicPartition
 
 from eventstore.log.consumer import Batch, Partition, Reader, start_consumer
-from eventstore.log.fetch import fetch
+from eventstore.log.fetch import Records, fetch
 from eventstore.settings import KafkaSettings
 from eventstore.source import Record
 
@@ -54,4 +54,4 @@ class AssignedReader(Reader):
             return records
         self._consumer.seek(TopicPartition(*partition), limit)
         self._consumer.pause(TopicPartition(*partition))
-        return [each for each in records if each.offset < limit]
+        return records.before(limit) if isinstance(records, Records) else [each for each in records if each.offset < limit]

@@ -16,10 +16,10 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
-from projections.fold import Sheet
 from projections.projection import Projection
 from projections.readmodels.policies import compose_force, compose_policies
 from projections.readmodels.statements import Statements, compose, key_arrays
+from projections.sheet import Sheet
 from projections.table import RefusedValue, Table
 
 
@@ -50,10 +50,17 @@ class ReadModel:
 
     async def write(self, connection: Connection, sheet: Sheet) -> int:
         """Write the changed rows of *sheet* and return how many. Rows the database has not come by COPY alone."""
-        if not sheet.dirty:
+        if not sheet.pending:
             return 0
         if sheet.table.tenant:
             _check_keys(sheet)
+        if sheet.added:
+            await self._copy(connection, self._statements[sheet.table.name].copy, sheet.table, sheet.added)
+        if sheet.dirty:
+            await self._write_changed(connection, sheet)
+        return sheet.pending
+
+    async def _write_changed(self, connection: Connection, sheet: Sheet) -> None:
         fresh, known, gone = sheet.changed()
         statements = self._statements[sheet.table.name]
         merged = not sheet.complete or (fresh and sheet.table.tenant and await self._is_guarded(connection, sheet.table))
@@ -67,7 +74,6 @@ class ReadModel:
             await self._merge(connection, sheet.table, known)
         if fresh and not merged:
             await self._copy(connection, statements.copy, sheet.table, fresh)
-        return len(sheet.dirty)
 
     async def _is_guarded(self, connection: Connection, table: Table[Any]) -> bool:
         """Say whether row-level security holds for this session, so that COPY into the table itself is refused."""

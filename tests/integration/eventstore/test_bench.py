@@ -5,7 +5,6 @@ import json
 import psycopg
 import pytest
 
-from eventstore import PostgresSettings
 from eventstore.cli import main
 
 SCRATCH = "SELECT datname FROM pg_database WHERE datname LIKE 'refold_scratch_%'"

@@ -46,10 +46,10 @@ class Unfenced(Pipeline):
 class OffsetsFirst(Pipeline):
     """Planted: the offsets are committed before the rows."""
 
-    async def _load(self, plans):
+    async def _load(self, plans, *, carefully):
         await self._connection.execute("COMMIT")
         await self._connection.execute("BEGIN")
-        await super()._load(plans)
+        await super()._load(plans, carefully=carefully)
 
 
 class RowsFirst(Pipeline):

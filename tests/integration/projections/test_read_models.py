@@ -240,7 +240,7 @@ async def test_session_is_read_only(runs, log, ledger):
 
 
 def _sheet(table, *, complete):
-    from projections.fold import Sheet
+    from projections.sheet import Sheet
 
     return Sheet(table, complete=complete)
 

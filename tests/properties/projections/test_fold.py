@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from projections.fold import Folder, HandlerFailed, Sheet
+from projections.fold import Folder, HandlerFailed
+from projections.sheet import Sheet
 from tests.bank.log import KINDS, Ledger
 from tests.bank.oracle import expect
 from tests.bank.records import TOPICS, Raw, lay_out
@@ -109,17 +110,19 @@ class Worker:
         else:
             self.folder.fold(plan)
 
-    def commit(self, *, drop_cache: bool) -> None:
+    def commit(self, *, drop_cache: bool, most_keys: int = 0) -> None:
         self._database.commit(self.folder, self.moves)
         if drop_cache:
-            self.folder.clear()
+            self.folder.evict(most_keys)
 
     @property
     def is_done(self) -> bool:
         return all(self.moves[each] == len(self._log[each]) for each in self.partitions)
 
 
-STEP = st.tuples(st.integers(0, 3), st.integers(1, 20), st.sampled_from(["go on", "commit", "commit and clear", "crash"]))
+STEP = st.tuples(
+    st.integers(0, 3), st.integers(1, 20), st.sampled_from(["go on", "commit", "commit and clear", "commit and evict", "crash"])
+)
 
 
 @settings(deadline=None)
@@ -135,7 +138,7 @@ def test_rebuild_any_way(history, steps, partitions):
         if then == "crash":
             worker.claim()
         elif then != "go on":
-            worker.commit(drop_cache=then == "commit and clear")
+            worker.commit(drop_cache=then != "commit", most_keys=3 if then == "commit and evict" else -1)
     while not worker.is_done:
         for partition in log:
             worker.absorb(partition, 7)
@@ -170,19 +173,22 @@ def test_workers_any_way(history, owners, steps):
 @settings(deadline=None)
 @given(history=HISTORY, cuts=st.lists(st.integers(1, 10), max_size=20))
 def test_careful_equals_fast(history, cuts):
-    """Folding carefully and folding fast give the same rows when nothing fails."""
+    """Folding carefully, folding fast and folding in one pass give the same rows when nothing fails."""
     [records] = lay_out(make_ledger(history).events).values()
-    fast, careful = (Folder(bank.projection, TOPICS, complete=True) for _ in range(2))
+    fast, careful, once = (Folder(bank.projection, TOPICS, complete=True) for _ in range(3))
     start = 0
     for cut in [*cuts, len(records)]:
         piece = records[start : start + cut]
         fast.fold(fast.read(piece))
         assert careful.fold_carefully(careful.read(piece)) == []
+        if piece:
+            once.run(piece)
         start += cut
     found = [
-        {name: {k: r for k, r in sheet.rows.items() if r} for name, sheet in each.sheets.items()} for each in (fast, careful)
+        {name: {k: r for k, r in sheet.rows.items() if r} for name, sheet in each.sheets.items()}
+        for each in (fast, careful, once)
     ]
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
 
 
 KEYS = st.sampled_from(["a", "b", "c"])
@@ -235,6 +241,11 @@ class Sheets(RuleBasedStateMachine):
     @rule()
     def give_memory_back(self) -> None:
         self.sheet.clear()
+
+    @precondition(lambda self: not self.sheet.dirty)
+    @rule(most_keys=st.integers(0, 3))
+    def evict(self, most_keys: int) -> None:
+        self.sheet.evict(most_keys)
 
     @invariant()
     def agrees(self) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from projections import Projection
-from projections.fold import Folder, HandlerFailed, Sheet
+from projections.fold import Folder, HandlerFailed
+from projections.sheet import Sheet
 from tests.bank.events import MoneyMoved
 from tests.bank.log import Ledger
 from tests.bank.oracle import expect
