@@ -45,7 +45,11 @@ class TransactionalProducer:
     async def start(self) -> None:
         """Connect, end an unfinished transaction of this identity and fence its owner. Raises Unreachable."""
         try:
-            await self._producer.start()
+            async with asyncio.timeout(self._settings.request_timeout_s):
+                await self._producer.start()
+        except TimeoutError as error:
+            await self.close()
+            raise unreachable(self._settings, f"{self._identity} got no producer id") from error
         except KafkaError as error:
             await self.close()
             raise await diagnose(self._settings, error) from error
@@ -57,11 +61,17 @@ class TransactionalProducer:
         so look at the log before going on. After any error this producer is of no more use.
         """
         try:
-            await self._producer.begin_transaction()
-            await self._send(entries)
-            if before_commit:
-                before_commit()
-            await self._producer.commit_transaction()
+            async with asyncio.timeout(self._settings.request_timeout_s):
+                await self._producer.begin_transaction()
+                await self._send(entries)
+                if before_commit:
+                    before_commit()
+                await self._producer.commit_transaction()
+        except TimeoutError as error:
+            raise Unreachable(
+                f"Kafka at {self._settings.bootstrap} did not finish a transaction of {self._identity} within "
+                f"{self._settings.request_timeout_s:g} s"
+            ) from error
         except ProducerFenced as error:
             raise self._fenced() from error
         except MessageSizeTooLargeError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -15,9 +15,21 @@ TextRow = tuple[str, int, int, int, str, str, int, str, str, str, str, str | Non
 _HERE = "eventstore.postgres"
 
 
-async def read_page(engine: AsyncEngine, after: Position, events: int, size: int) -> list[TextRow]:
-    """Give up to *events* events after *after* in order, ending early when their data passes *size* bytes; at least one."""
-    return await _fetch(engine, "relay_page", (str(after.xid), after.sequence, events, size))
+class Wanted(NamedTuple):
+    """What a page is cut from: events for *topic*, at most *events* of them, and about *size* stored bytes.
+
+    Routes of the topic up to number *void* do not count: they fed a topic of that name which is gone.
+    """
+
+    topic: str
+    events: int
+    size: int
+    void: int = 0
+
+
+async def read_page(engine: AsyncEngine, after: Position, wanted: Wanted) -> list[TextRow]:
+    """Give what the relay has to publish after *after*, in order, ending early when its data passes the size; at least one."""
+    return await _fetch(engine, "relay_page", {"xid": str(after.xid), "position": after.sequence, **wanted._asdict()})
 
 
 async def find_event(engine: AsyncEngine, position: Position) -> str | None:
@@ -26,7 +38,7 @@ async def find_event(engine: AsyncEngine, position: Position) -> str | None:
     return rows[0][0] if rows else None
 
 
-async def _fetch(engine: AsyncEngine, name: str, arguments: tuple[Any, ...]) -> list[Any]:
+async def _fetch(engine: AsyncEngine, name: str, arguments: tuple[Any, ...] | dict[str, Any]) -> list[Any]:
     async with checkout(engine) as connection:
         cursor = connection.cursor(binary=True)
         await cursor.execute(load(_HERE, name), arguments)

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -82,3 +84,29 @@ def readable(store: PostgresEventStore) -> Callable[[int], Awaitable[Position]]:
         return await store.head()
 
     return wait
+
+
+@pytest.fixture
+async def start(settings: PostgresSettings, kafka: KafkaSettings) -> AsyncIterator[Callable[..., Awaitable[Process]]]:
+    """Start `eventstore relay` processes in small transactions, with more environment; kill what is left of them."""
+    processes: list[Process] = []
+
+    async def run(*arguments: str, **environment: str) -> Process:
+        program = [sys.executable, "-c", "import sys; from eventstore.cli import main; sys.exit(main())", "relay", *arguments]
+        environment = {
+            **os.environ,
+            "REFOLD_POSTGRES_DSN": settings.dsn.get_secret_value(),
+            "REFOLD_KAFKA_BOOTSTRAP": kafka.bootstrap,
+            "REFOLD_KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+            "REFOLD_KAFKA_PARTITIONS": str(kafka.partitions),
+            "REFOLD_RELAY_BATCH_EVENTS": "7",
+            **environment,
+        }
+        processes.append(await asyncio.create_subprocess_exec(*program, env=environment, stdout=PIPE, stderr=PIPE))
+        return processes[-1]
+
+    yield run
+    for each in processes:
+        if each.returncode is None:
+            each.kill()
+        await each.communicate()

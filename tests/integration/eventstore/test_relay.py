@@ -1,30 +1,24 @@
 """The relay: every event in the topic once, in order, whatever kills it."""
 
-import asyncio
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
+from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from eventstore import Envelope, KafkaSettings, NewEvent, Position, PostgresSettings, RawEvent, RelaySettings, event, registry
+from eventstore import Envelope, KafkaSettings, NewEvent, Position, RawEvent, RelaySettings, event, registry
 from eventstore.codec import decode
-from eventstore.errors import Fenced, PreconditionFailed
+from eventstore.errors import PreconditionFailed
 from eventstore.log.admin import Admin
-from eventstore.log.bounds import find_bounds
-from eventstore.log.consumer import make_consumer, start_consumer
 from eventstore.log.events import EventSource
 from eventstore.log.partitioner import partition_of
 from eventstore.log.wire import parse
 from eventstore.moments import CRASHED
 from eventstore.postgres import PostgresEventStore
 from eventstore.relay import Relay
+from tests.integration.eventstore.topic import read_topic, require_all
 from tests.stack.waiting import eventually, until
 
 Readable = Callable[[int], Awaitable[Position]]
@@ -36,65 +30,9 @@ class Counted:
     n: int
 
 
-async def read_topic(kafka: KafkaSettings) -> dict[int, list[Any]]:
-    """Read all committed records of the events topic, by partition."""
-    partitions = [(kafka.events_topic, each) for each in range(kafka.partitions)]
-    _, ends = await find_bounds(kafka, partitions)
-    found: dict[int, list[Any]] = {each: [] for _, each in partitions}
-    wanted = {TopicPartition(*each): end for each, end in ends.items() if end > 0}
-    if not wanted:
-        return found
-    consumer = make_consumer(kafka, None, bulk=True)
-    await start_consumer(consumer, kafka)
-    consumer.assign(list(wanted))
-    for each in wanted:
-        consumer.seek(each, 0)
-    while any([await consumer.position(each) < end for each, end in wanted.items()]):
-        for each, records in (await consumer.getmany(timeout_ms=100)).items():
-            found[each.partition] += records
-    await consumer.stop()
-    return found
-
-
-async def require_all(store: PostgresEventStore, kafka: KafkaSettings) -> int:
-    """Fail unless the topic holds the store's events once each, in the store's order within every partition."""
-    expected: dict[int, list[str]] = {each: [] for each in range(kafka.partitions)}
-    async for each in store.read_all():
-        expected[partition_of(each.stream, kafka.partitions)].append(str(each.id))
-    found = await read_topic(kafka)
-    assert {each: [decode(record.value)["id"] for record in records] for each, records in found.items()} == expected
-    return sum(map(len, expected.values()))
-
-
 async def fill(store: PostgresEventStore, events: int) -> None:
     for each in range(events):
         await store.append(f"s{each % 11}", [Counted(each)])
-
-
-@pytest.fixture
-async def start(settings: PostgresSettings, kafka: KafkaSettings) -> AsyncIterator[Start]:
-    """Start `eventstore relay` processes in small transactions, with more environment; kill what is left of them."""
-    processes: list[Process] = []
-
-    async def run(*arguments: str, **environment: str) -> Process:
-        program = [sys.executable, "-c", "import sys; from eventstore.cli import main; sys.exit(main())", "relay", *arguments]
-        environment = {
-            **os.environ,
-            "REFOLD_POSTGRES_DSN": settings.dsn.get_secret_value(),
-            "REFOLD_KAFKA_BOOTSTRAP": kafka.bootstrap,
-            "REFOLD_KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
-            "REFOLD_KAFKA_PARTITIONS": str(kafka.partitions),
-            "REFOLD_RELAY_BATCH_EVENTS": "7",
-            **environment,
-        }
-        processes.append(await asyncio.create_subprocess_exec(*program, env=environment, stdout=PIPE, stderr=PIPE))
-        return processes[-1]
-
-    yield run
-    for each in processes:
-        if each.returncode is None:
-            each.kill()
-        await each.communicate()
 
 
 async def test_every_event_once_in_order(
@@ -161,7 +99,7 @@ async def test_zombie_is_fenced(
     await fill(store, 20)
     await readable(20)
     asleep = tmp_path / "asleep"
-    zombie = await start("--drain", REFOLD_PAUSE_AT=f"relay.before_commit:{asleep}")
+    zombie = await start("--drain", REFOLD_PAUSE_AT=f"relay.before_commit:{asleep}", REFOLD_RELAY_LEASE_S="1")
     until(asleep.exists, "the relay reaches its commit")
     assert (await Relay(engine, kafka, RelaySettings(batch_events=7)).drain()).published == 20
     zombie.send_signal(signal.SIGCONT)
@@ -169,40 +107,6 @@ async def test_zombie_is_fenced(
     assert zombie.returncode == 1
     assert b"Fenced: another relay took over" in said
     assert await require_all(store, kafka) == 20
-
-
-async def test_second_relay_takes_over(
-    store: PostgresEventStore, kafka: KafkaSettings, engine: AsyncEngine, readable: Readable
-) -> None:
-    """Of two relays that run at once the later one goes on and the earlier one ends with Fenced, while events keep coming."""
-    stop = asyncio.Event()
-    relays = [Relay(engine, kafka), Relay(engine, kafka)]
-    first = asyncio.create_task(relays[0].run(stop))
-    await fill(store, 10)
-
-    async def published() -> bool:
-        return sum(each.progress.published for each in relays) >= 10
-
-    await eventually(published, "10 published events")
-    second = asyncio.create_task(relays[1].run(stop))
-
-    async def fenced() -> bool:
-        await fill(store, 1)
-        return first.done()
-
-    await eventually(fenced, "the first relay ends")
-    with pytest.raises(Fenced, match="one relay at a time"):
-        await first
-    total = sum([1 async for _ in store.read_all()])
-    await readable(total)
-
-    async def all_published() -> bool:
-        return sum(each.progress.published for each in relays) >= total
-
-    await eventually(all_published, "all events published")
-    stop.set()
-    await second
-    assert await require_all(store, kafka) == total
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

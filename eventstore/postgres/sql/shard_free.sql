@@ -1,0 +1,2 @@
+-- Give a shard back.
+SELECT pg_advisory_unlock(%s::integer, %s::integer)
