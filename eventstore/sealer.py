@@ -66,7 +66,7 @@ class Sealer:
         for index, (stream, new) in enumerate(pairs):
             if (kind := self._kind(new)) is not None:
                 work.append((index, kind, *_read(kind, stream, new)))
-        plain = [each for each in work if _is_plain(each[1], each[3])]
+        plain = [each for each in work if not isinstance(sealed[each[0]].event, RawEvent) or _is_plain(each[1], each[3])]
         if plain:
             await self._require(plain[0][1]).claim(subject for _, _, subject, _ in plain)
         for index, kind, subject, data in work:

@@ -39,20 +39,18 @@ class Keyring:
 
     async def fetch(self, headers: Iterable[str]) -> None:
         """Make the keys with these headers ready for `cipher`. Raises PreconditionFailed for a key that the store never had."""
-        wanted = set(headers)
-        missing = self._find_missing(self._by_header, wanted)
-        if not missing:
-            return
-        until = self._clock() + self.cache_s
-        found = await self.store.find([read_header(each) for each in missing])
-        for header in missing:
-            key = found.get(read_header(header))
-            if key is None:
-                raise PreconditionFailed(
-                    f"key {read_header(header)} is not in the key store, though events are sealed with it: this process looks at another "
-                    "key store than the writers, or the key table was restored to an earlier state. Look at REFOLD_PRIVACY_DSN."
-                )
-            self._by_header[header] = _hold(key, until)
+        wanted, now = set(headers), self._clock()
+        while missing := self._find_missing(self._by_header, wanted, now):
+            found = await self.store.find([read_header(each) for each in missing])
+            for header in missing:
+                key = found.get(read_header(header))
+                if key is None:
+                    raise PreconditionFailed(
+                        f"key {read_header(header)} is not in the key store, though events are sealed with it: this process looks at "
+                        "another key store than the writers, or the key table was restored to an earlier state. Look at "
+                        "REFOLD_PRIVACY_DSN."
+                    )
+                self._by_header[header] = _hold(key, now + self.cache_s)
 
     def cipher(self, header: str) -> Cipher | None:
         """Give a key that was fetched; None = its subject was forgotten."""
@@ -60,12 +58,10 @@ class Keyring:
 
     async def claim(self, subjects: Iterable[str]) -> None:
         """Make the keys of *subjects* ready for `sealing`, new ones too."""
-        wanted = set(subjects)
-        missing = self._find_missing(self._by_subject, wanted)
-        if missing:
-            until = self._clock() + self.cache_s
+        wanted, now = set(subjects), self._clock()
+        while missing := self._find_missing(self._by_subject, wanted, now):
             for subject, key in (await self.store.claim(missing)).items():
-                self._by_subject[subject] = _hold(key, until)
+                self._by_subject[subject] = _hold(key, now + self.cache_s)
 
     def sealing(self, subject: str) -> tuple[str, Cipher]:
         """Give header and key to seal with for a subject that was claimed. Raises ForgottenSubject."""
@@ -83,8 +79,8 @@ class Keyring:
         self._by_header.clear()
         self._by_subject.clear()
 
-    def _find_missing(self, held: dict[str, _Held], wanted: set[str]) -> list[str]:
-        now = self._clock()
+    def _find_missing(self, held: dict[str, _Held], wanted: set[str], now: float) -> list[str]:
+        """Give what must be asked for; asked again after each answer, since other tasks may have made room meanwhile."""
         missing = [each for each in wanted if each not in held or held[each].until <= now]
         if len(held) + len(missing) > self._most:
             for each in [each for each in held if each not in wanted]:

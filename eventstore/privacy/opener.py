@@ -33,7 +33,7 @@ class Opener:
 
     def open_one(self, text: str, event_id: object, path: str) -> Any:
         """Open one sealed text that lies at *path* of the event."""
-        cipher = self._keyring.cipher(text[:24]) if self._keyring else None
+        cipher = None if self._keyring is None else self._keyring.cipher(text[:24])
         if cipher is None:
             self.lost += 1
             return REDACTED

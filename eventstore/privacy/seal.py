@@ -8,7 +8,7 @@ unnoticed. `{"$sealed": null}` is a value that was redacted before it was record
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 from uuid import UUID
@@ -22,20 +22,20 @@ from eventstore.privacy.marker import REDACTED, SEALED
 MARK: Final = "$sealed"
 _FORM: Final = b"\x01\x00"
 _HEADER_LENGTH: Final = 24
-_IN_BYTES = re.compile(rb'"\$sealed": ?"([A-Za-z0-9_-]{24})')
-_IN_TEXT = re.compile(r'"\$sealed": ?"([A-Za-z0-9_-]{24})')
+_IN_BYTES = re.compile(rb'"\$sealed": ?"([A-Za-z0-9+/]{24})')
+_IN_TEXT = re.compile(r'"\$sealed": ?"([A-Za-z0-9+/]{24})')
 Opening = Callable[[str, str], Any]
 """Opens a sealed text found at a path."""
 
 
 def name_header(key: UUID) -> str:
     """Write a key's id as the header of what it seals."""
-    return urlsafe_b64encode(_FORM + key.bytes).decode()
+    return b2a_base64(_FORM + key.bytes, newline=False).decode()
 
 
 def read_header(header: str) -> UUID:
     """Read the key's id from a header. Raises UsageError for a form that this release does not know."""
-    found = urlsafe_b64decode(header)
+    found = a2b_base64(header)
     if not found.startswith(_FORM):
         raise UsageError(f"sealed values of form {found[:2].hex()} are newer than this release: deploy the newer code first")
     return UUID(bytes=found[2:])
@@ -57,13 +57,13 @@ def seal_value(value: Any, cipher: Cipher, header: str, event_id: object, path: 
     text = encode(value)
     if b"\\u0000" in text:
         raise UsageError(f"event {event_id} has a NUL character (\\u0000) in {path}, which PostgreSQL cannot store: remove it")
-    return {MARK: header + urlsafe_b64encode(encrypt(cipher, text, _bind(event_id, header, path))).decode()}
+    return {MARK: header + b2a_base64(encrypt(cipher, text, _bind(event_id, header, path)), newline=False).decode()}
 
 
 def open_value(text: str, cipher: Cipher, event_id: object, path: str) -> Any:
     """Open what `seal_value` wrote under MARK. Raises PreconditionFailed when it was tampered with."""
     header = text[:_HEADER_LENGTH]
-    return loads(decrypt(cipher, urlsafe_b64decode(text[_HEADER_LENGTH:]), _bind(event_id, header, path)))
+    return loads(decrypt(cipher, a2b_base64(text[_HEADER_LENGTH:]), _bind(event_id, header, path)))
 
 
 def seal_paths(data: Any, paths: Iterable[Path], seal: Callable[[Any, str], Any]) -> Any:
@@ -75,16 +75,17 @@ def seal_paths(data: Any, paths: Iterable[Path], seal: Callable[[Any, str], Any]
 
 def open_all(data: Any, opened: Opening, path: str = "") -> Any:
     """Replace every sealed value in *data*, in place, by what *opened* gives for it."""
-    if type(data) is dict:  # fast path: this runs for every event with personal data
-        if MARK in data:  # pyright: ignore[reportUnknownArgumentType]
-            text = data[MARK]  # pyright: ignore[reportUnknownVariableType]
-            return REDACTED if text is None else opened(text, path)  # pyright: ignore[reportUnknownArgumentType]
-        for name, value in data.items():  # pyright: ignore[reportUnknownVariableType]
-            if type(value) is dict or type(value) is list:  # pyright: ignore[reportUnknownArgumentType]
-                data[name] = open_all(value, opened, f"{path}/{name}")
+    if type(data) is dict:
+        fields: dict[str, Any] = data  # pyright: ignore[reportUnknownVariableType]
+        if MARK in fields:
+            return REDACTED if fields[MARK] is None else opened(fields[MARK], path)
+        for name, value in fields.items():
+            if type(value) is dict or type(value) is list:
+                fields[name] = open_all(value, opened, f"{path}/{name}")
     elif type(data) is list:
-        for index, value in enumerate(data):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-            data[index] = open_all(value, opened, f"{path}/{index}")
+        items: list[Any] = data  # pyright: ignore[reportUnknownVariableType]
+        for index, value in enumerate(items):
+            items[index] = open_all(value, opened, f"{path}/{index}")
     return data  # pyright: ignore[reportUnknownVariableType]
 
 
