@@ -46,15 +46,17 @@ async def doctor(arguments: argparse.Namespace, output: Output) -> int:
 
 async def _examine(engine: Any, limit_s: float) -> tuple[list[Finding], dict[str, Any]]:
     """Make every check that is possible, the schema's first."""
+    from eventstore.postgres.access import check_roles, check_wires
     from eventstore.postgres.checkup import check_horizon, check_schema, check_server
-    from eventstore.settings import PostgresSettings
+    from eventstore.settings import KafkaSettings, PostgresSettings
 
     findings, facts = [await check_schema(engine)], dict[str, Any]()
     if findings[0].level == "ok":
         found, horizon = await check_horizon(engine, limit_s)
         relay, facts["relay"] = await _check_relay(engine, limit_s)
         facts["horizon"] = horizon.facts()
-        findings += [found, relay, *await check_server(engine, PostgresSettings())]
+        findings += [found, relay, *await check_server(engine, PostgresSettings()), await check_roles(engine)]
+        findings += check_wires(PostgresSettings(), KafkaSettings())
     return findings, facts
 
 

@@ -172,5 +172,9 @@ def is_guarded(settings: PostgresSettings) -> bool:
     """Say whether nobody between here and the server can listen or pose as it: a local server, or verify-full."""
     given = conninfo_to_dict(settings.dsn.get_secret_value())
     hosts = str(given.get("hostaddr") or given.get("host") or "").split(",")
-    local = all(not each or each.startswith(("/", "127.")) or each in {"localhost", "::1"} for each in hosts)
-    return local or (given.get("sslmode") or settings.sslmode) == "verify-full"
+    return all(map(is_local, hosts)) or (given.get("sslmode") or settings.sslmode) == "verify-full"
+
+
+def is_local(host: str) -> bool:
+    """Say whether *host* names this machine, a socket included; "" is libpq's default, a socket."""
+    return not host or host.startswith(("/", "127.")) or host in {"localhost", "::1"}

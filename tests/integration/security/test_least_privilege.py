@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.postgres import PostgresEventStore, checkout, open_engine
 from eventstore.settings import KafkaSettings, PostgresSettings
@@ -91,7 +92,7 @@ class Company:
         """Run a console program to its end, and give its exit code and what it printed."""
         child = self.start(name, module, *argv)
         async with ended(child):
-            out, _ = await asyncio.to_thread(child.communicate, timeout=60)
+            out, _ = await asyncio.to_thread(child.communicate, timeout=120)
             return child.returncode, out
 
 
@@ -121,12 +122,19 @@ async def company(wires: Wires, database: str) -> AsyncIterator[Company]:
             connection.execute(f"DROP ROLE w_{name}")  # type: ignore[arg-type]
 
 
-async def test_whole_way(company: Company) -> None:
+@pytest.fixture
+async def reader(company: Company) -> AsyncIterator[AsyncEngine]:
+    """What a web app reads through."""
+    engine = open_engine(company.settings("reader"))
+    yield engine
+    await engine.dispose()
+
+
+async def test_whole_way(company: Company, reader: AsyncEngine) -> None:
     """Append, relay, fold, rebuild, swap, roll back, drop and read work with the least rights, whoever of the projectors does it."""
     assert (await company.run("relay", "eventstore", "relay", "--drain"))[0] == 0  # makes the topic
     relay, worker = company.start("relay", "eventstore", "relay"), company.start("projector", "projections", "run")
-    engine = open_engine(company.settings("reader"))
-    models = ReadModels(engine, app, kafka=KafkaSettings(topic_prefix=PREFIX, partitions=2))
+    models = ReadModels(reader, app, kafka=KafkaSettings(topic_prefix=PREFIX, partitions=2))
 
     async def balance(account: str) -> int | None:
         async with models.session() as session:
@@ -135,27 +143,26 @@ async def test_whole_way(company: Company) -> None:
     async with ended(relay, worker), PostgresEventStore.open(company.settings("writer")) as store:
         token = await store.append("a", [MoneyMoved("a", 5, "deposit")])
         await hear(worker, "feeding (live)", 60)
-        await models.wait_for(token, bank.projection, timeout_s=30)
+        await models.wait_for(token, bank.projection, timeout_s=60)
         assert await balance("a") == 5
         code, out = await company.run("operator", "replay", "--projection", "bank", "--from-beginning")
         assert code == 0, out
         token = await store.append("a", [MoneyMoved("a", 7, "deposit")])
-        await models.wait_for(token, bank.projection, timeout_s=30)
+        await models.wait_for(token, bank.projection, timeout_s=60)
         assert await balance("a") == 12
         for argv in (("rollback",), ("swap", "--to", "2"), ("gc", "--force")):
             code, out = await company.run("operator", "replay", *argv, "--projection", "bank")
             assert code == 0, out
             assert await balance("a") == 12
         assert "retired" in out, "the first generation, which the worker made, is dropped"
-        async with checkout(engine) as connection:
+        async with checkout(reader) as connection:
             assert await (await connection.execute("SELECT cents FROM bank.balance")).fetchall() == [(12,)]
         for child in (relay, worker):
             child.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(child.wait, 30) == 0
-    await engine.dispose()
 
 
-async def test_wrong_login(company: Company) -> None:
+async def test_wrong_login(company: Company, reader: AsyncEngine) -> None:
     """A process that was given another one's login is told so, and does no harm."""
     code, out = await company.run("reader", "eventstore", "append", "a", "x", "{}")
     assert code != 0, out
@@ -163,11 +170,9 @@ async def test_wrong_login(company: Company) -> None:
     code, out = await company.run("projector", "eventstore", "relay", "--drain")
     assert code == 3, out
     assert "Authorization failed" in out or "does not allow" in out
-    engine = open_engine(company.settings("reader"))
-    async with checkout(engine) as connection:
+    async with checkout(reader) as connection:
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             await connection.execute("UPDATE projections.pointer SET generation = NULL")
         await connection.execute("SET default_transaction_read_only = off")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             await connection.execute("UPDATE projections.pointer SET generation = NULL")
-    await engine.dispose()

@@ -18,6 +18,7 @@ from eventstore.log.admin import Admin
 from eventstore.log.bounds import find_bounds
 from eventstore.log.producer import TransactionalProducer
 from eventstore.postgres import checkout, open_engine
+from eventstore.postgres.access import check_wires
 from eventstore.postgres.engine import is_guarded
 from eventstore.settings import KafkaSettings, PostgresSettings
 from tests.integration.security.wires import KEY_PASSWORD, PROJECTOR, RELAY, Wires, make_users
@@ -280,6 +281,25 @@ async def test_secrets_are_not_quoted(text: str) -> None:
 def test_guarded(text: str, guarded: bool) -> None:
     """A connection is guarded when it stays on this machine, or when the server is verified in full."""
     assert is_guarded(PostgresSettings(dsn=SecretStr(text))) is guarded
+
+
+@pytest.mark.parametrize(
+    ("kafka", "level"),
+    [
+        ({"bootstrap": "127.0.0.1:1,localhost:2"}, "ok"),
+        ({"bootstrap": "127.0.0.1:1,kafka.example:2"}, "warn"),
+        ({"bootstrap": "kafka.example:2", "security_protocol": "SASL_PLAINTEXT"}, "warn"),
+        ({"bootstrap": "kafka.example:2", "security_protocol": "SASL_SSL"}, "ok"),
+        ({"bootstrap": "kafka.example:2", "security_protocol": "SSL", "ssl_check_hostname": False}, "warn"),
+    ],
+)
+def test_doctor_warns(kafka: Facts, level: str) -> None:
+    """The doctor warns when a server elsewhere is reached without encryption or without a check of its name, and says what to set."""
+    far = PostgresSettings(dsn=SecretStr(f"postgresql://u:{SECRET}@db.example/d?sslmode=require"))
+    found = check_wires(far, KafkaSettings(**kafka))
+    assert [each.level for each in found] == ["warn", level]
+    assert "verify-full" in found[0].action
+    assert SECRET not in found[0].message
 
 
 def test_program(wires: Wires, secured: Facts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
