@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from eventstore import KafkaSettings
+from eventstore.log.admin import Admin
 from tests.faults.clusters import Cluster
 
 Make = Callable[..., Awaitable[Cluster]]
@@ -23,3 +25,12 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Make]:
     yield start
     for each in made:
         await each.end()
+
+
+@pytest.fixture
+async def kafka(kafka_bootstrap: str, topic_prefix: str) -> AsyncIterator[KafkaSettings]:
+    """Give the settings of this test's topics, which are deleted afterwards."""
+    settings = KafkaSettings(bootstrap=kafka_bootstrap, topic_prefix=topic_prefix, partitions=3)
+    yield settings
+    async with Admin.open(settings) as admin:
+        await admin.delete_topics(await admin.topics())

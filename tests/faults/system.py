@@ -6,7 +6,7 @@ the report. Times are real, the servers are real; only the machine is one.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -47,13 +47,15 @@ class System:
         print(f"seed {seed}")  # a failing run is repeated with it
 
     @asynccontextmanager
-    async def running(self, writers: int = 4, aborts: float = 0.1) -> AsyncIterator[None]:
-        """Run the writers (so many, who roll back a share of *aborts*), the relay and the worker."""
+    async def running(self, writers: int = 4, aborts: float = 0.1, *, worker: bool = True) -> AsyncIterator[None]:
+        """Run the writers (so many, who roll back a share of *aborts*), the relay and, unless it runs elsewhere, the worker."""
         engines = {name: open_engine(self.cluster.settings, application=name) for name in ("writer", "relay", "worker")}
         try:
             await migrate.migrate(engines["writer"])
             async with PostgresEventStore.open(self.cluster.settings, engine=engines["writer"]) as store:
-                await self._start(store, engines, writers, aborts)
+                await self._start(store, engines["relay"], writers, aborts)
+                if worker:
+                    await self._work(engines["worker"])
                 yield
         finally:
             self._stop_writers.set()
@@ -62,16 +64,17 @@ class System:
             for each in engines.values():
                 await each.dispose()
 
-    async def _start(self, store: PostgresEventStore, engines: dict[str, AsyncEngine], writers: int, aborts: float) -> None:
-        self.relay = Relay(engines["relay"], self.kafka)
+    async def _start(self, store: PostgresEventStore, relay: AsyncEngine, writers: int, aborts: float) -> None:
+        self.relay = Relay(relay, self.kafka)
         self._others.append(asyncio.create_task(self.relay.run(self._stop)))
-        await self.written(0)
         for each in range(writers):
             writer = Writer(store, self.history, f"writer-{each}", self._stop_writers)
             self._writers.append(asyncio.create_task(writer.run(aborts=aborts)))
         await self.written(20)
         await eventually(self._published, "the first published events", 60)
-        worker = Supervisor(app, engines["worker"], kafka=self.kafka, settings=QUICK)
+
+    async def _work(self, engine: AsyncEngine) -> None:
+        worker = Supervisor(app, engine, kafka=self.kafka, settings=QUICK)
         self._others.append(asyncio.create_task(worker.run(self._stop)))
         await eventually(lambda: self._rows_are(1), "the first rows", 60)
 
@@ -143,6 +146,3 @@ class System:
             value = {"echo": echo, "count": moves, "sum": total, "min": low, "max": high}
             self.recorder.note("ok", "aggregate", key=stream, value=value, **about)
         self.recorder.note("ok", "caught_up", **about)
-
-
-Nemesis = Callable[[System], Awaitable[None]]

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import pytest
 
 from compose.identity import has_namespaces
 from eventstore import KafkaSettings
-from eventstore.log.admin import Admin
 from tests.faults.clusters import Cluster, run
 from tests.faults.operations import require_bites
 from tests.faults.system import System
@@ -24,14 +23,6 @@ SESSIONS = """
 SELECT application_name, pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name IN ('writer', 'relay', 'worker') ORDER BY random() LIMIT 1
 """
-
-
-@pytest.fixture
-async def kafka(kafka_bootstrap: str, topic_prefix: str) -> AsyncIterator[KafkaSettings]:
-    settings = KafkaSettings(bootstrap=kafka_bootstrap, topic_prefix=topic_prefix, partitions=3)
-    yield settings
-    async with Admin.open(settings) as admin:
-        await admin.delete_topics(await admin.topics())
 
 
 def make_seed() -> int:

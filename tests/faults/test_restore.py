@@ -13,7 +13,6 @@ from sqlalchemy import text
 from eventstore import START, KafkaSettings, RawEvent
 from eventstore.cli import main
 from eventstore.errors import PreconditionFailed, RestoredElsewhere
-from eventstore.log.admin import Admin
 from eventstore.postgres import PostgresEventStore, checkout, migrate
 from eventstore.postgres.era import settle
 from eventstore.relay import Relay
@@ -66,14 +65,6 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clus
 def new(server: Cluster, path: Path) -> Cluster:
     """Restore the dump into a database of this test's own on the other server."""
     return restore(path, server.database(f"db_{uuid.uuid4().hex[:8]}"))
-
-
-@pytest.fixture
-async def kafka(kafka_bootstrap: str, topic_prefix: str) -> AsyncIterator[KafkaSettings]:
-    settings = KafkaSettings(bootstrap=kafka_bootstrap, topic_prefix=topic_prefix, partitions=3)
-    yield settings
-    async with Admin.open(settings) as admin:
-        await admin.delete_topics(await admin.topics())
 
 
 async def test_restored_store_goes_on(old: Cluster, new: Cluster, kafka: KafkaSettings) -> None:
