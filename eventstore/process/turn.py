@@ -73,7 +73,8 @@ class Turn:
         elif isinstance(effect, Cancel):
             self.timers[name, effect.name] = None
         elif isinstance(effect, Schedule):
-            self.timers[name, effect.name] = self._make(stimulus, number, effect)
+            over = self.instances[name].completed
+            self.timers[name, effect.name] = None if over else self._make(stimulus, number, effect)
         elif isinstance(effect, (Send, Record, Call)):
             self.tasks.append(self._make(stimulus, number, effect))
         else:
