@@ -92,6 +92,12 @@ class PostgresSettings(BaseSettings):
         ge=1,
         description="Bytes of a group's events at most; a larger append goes alone. Env REFOLD_POSTGRES_GROUP_BYTES.",
     )
+    group_patience_s: float = Field(
+        default=0.1,
+        gt=0,
+        description="Seconds that a group waits for a lock which somebody else holds; then its members go on one by one, so that only "
+        "those wait who must. Env REFOLD_POSTGRES_GROUP_PATIENCE_S.",
+    )
     append_attempts: int = Field(
         default=8,
         ge=1,

@@ -34,18 +34,21 @@ class Limits(NamedTuple):
         return cls(settings.group_requests, settings.group_events, settings.group_bytes, streams)
 
 
-def choose(waiting: Sequence[Request], limits: Limits) -> list[int]:
-    """Give the indexes of the requests that go next, the first always among them.
+def choose(waiting: Sequence[Request], limits: Limits, held: Iterable[str] = ()) -> list[int]:
+    """Give the indexes of the requests that go next, the first always among them unless its stream is *held*.
 
-    Requests that touch a common stream never overtake each other, so nobody waits for ever.
+    Requests that touch a common stream never overtake each other, so nobody waits for ever. *held* streams wait for somebody who
+    was sent before.
     """
     chosen: list[int] = []
     ids: set[str] = set()
     shared: set[str] = set()  # streams that chosen requests append to at any version
-    closed: set[str] = set()  # streams that nobody else may touch: counted on by a chosen one, or a request before waits for them
-    events = size = 0
+    closed: set[str] = set(
+        held
+    )  # streams that nobody else may touch: counted on by a chosen one, or a request before waits for them
+    events = size = streams = 0
     for index, request in enumerate(waiting[: limits.requests * _PATIENCE]):
-        if chosen and not _fits(request, limits, (len(chosen), events, size, len(shared) + len(closed))):
+        if chosen and not _fits(request, limits, (len(chosen), events, size, streams)):
             break
         if _meets(request, shared, closed) or not ids.isdisjoint(request.ids):
             closed.update([part.stream for part in request.parts])
@@ -54,6 +57,7 @@ def choose(waiting: Sequence[Request], limits: Limits) -> list[int]:
         ids.update(request.ids)
         events += len(request.ids)
         size += request.size
+        streams += len(request.parts)
         for part in request.parts:
             (shared if part.expected == ANY_VERSION else closed).add(part.stream)
     return chosen

@@ -2,15 +2,17 @@
 
 While a group is under way, what arrives queues; the next group takes it. So a lone append goes at once, and under load groups grow
 by themselves. What an append promises does not change: it returns when it is committed, with an outcome of its own. A group whose
-outcome is unknown is sent again whole, under the same event ids; one that the server refuses as a whole is taken apart, so that
-only the member at fault fails. A caller that is cancelled while it waits takes its append along; one whose group is under way does
-not disturb the others, and its append may be recorded. Source: docs/explanation/group-append.md.
+outcome is unknown is sent again whole, under the same event ids; one that the server refuses as a whole, or that meets a lock
+which somebody holds, is taken apart, so that only the member at fault fails or waits. A caller that is cancelled while it waits
+takes its append along; one whose group is under way does not disturb the others, and its append may be recorded.
+Source: docs/explanation/group-append.md.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import psycopg
@@ -27,6 +29,8 @@ from eventstore.settings import PostgresSettings
 from eventstore.stream import Token
 
 _HERE = "eventstore.postgres"
+HELD = "55P03"
+"""SQLSTATE of a lock that was not free in time."""
 
 
 class Waiting(NamedTuple):
@@ -46,6 +50,9 @@ class Lanes:
         self._waiting: list[Waiting] = []
         self._lanes: set[asyncio.Task[None]] = set()
         self._starting = False
+        self._apart: set[asyncio.Task[None]] = set()
+        self._held: Counter[str] = Counter()  # streams that somebody apart waits for
+        self._room = asyncio.Semaphore(max(1, settings.pool_size - settings.group_lanes))
 
     async def record(self, request: Request) -> list[Token]:
         """Record *request* beside others and give its tokens, one a part, once they are committed. Raises what it alone earned."""
@@ -56,8 +63,8 @@ class Lanes:
 
     async def close(self) -> None:
         """Return when nothing is under way any more."""
-        while self._lanes:
-            await asyncio.wait(self._lanes)
+        while running := self._lanes | self._apart:
+            await asyncio.wait(running)
 
     def _start(self) -> None:
         if self._waiting and not self._starting and len(self._lanes) < self._settings.group_lanes:
@@ -70,7 +77,7 @@ class Lanes:
         group: list[Waiting] = []
         try:
             while group := self._take():
-                await self._carry(group)
+                await self._carry(group, self._settings.group_patience_s)
                 await asyncio.sleep(0)  # whoever was answered may have the next append ready
         except BaseException as error:  # cancelled from outside (the loop ends), or a mistake of ours: nobody is left waiting
             _fail(group, error)
@@ -86,22 +93,22 @@ class Lanes:
     def _take(self) -> list[Waiting]:
         self._starting = False
         self._waiting = [each for each in self._waiting if not each.outcome.done()]
-        chosen = choose([each.request for each in self._waiting], self._limits)
+        chosen = choose([each.request for each in self._waiting], self._limits, self._held)
         group = [self._waiting[index] for index in chosen]
         taken = set(chosen)
         self._waiting = [each for index, each in enumerate(self._waiting) if index not in taken]
         self._start()
         return group
 
-    async def _carry(self, group: Sequence[Waiting]) -> None:
-        """Send *group* until its outcome is known, and tell everybody theirs."""
+    async def _carry(self, group: Sequence[Waiting], patience_s: float | None) -> None:
+        """Send *group* until its outcome is known, and tell everybody theirs; take it apart where one would harm the others."""
         for attempt in range(1, self._settings.append_attempts + 1):
             try:
                 async with checkout(self._engine) as connection:
-                    rows = await send_group(connection, [each.request for each in group])
+                    rows = await send_group(connection, [each.request for each in group], patience_s)
             except psycopg.Error as error:
-                if len(group) > 1 and not is_lost(error) and (attempt > 1 or not is_repeatable(error)):
-                    await self._carry_apart(group)
+                if _is_shared(error, group, attempt) or (patience_s is not None and error.sqlstate == HELD):
+                    self._part(group)
                     return
                 failure, again = self._translate(error, group[0].request), is_repeatable(error)
             except Unreachable as error:  # before anything was sent there is nothing to wonder about
@@ -115,9 +122,31 @@ class Lanes:
                 return
             await asyncio.sleep(backoff_s(attempt))
 
-    async def _carry_apart(self, group: Sequence[Waiting]) -> None:
+    def _part(self, group: Sequence[Waiting]) -> None:
+        """Let every member of *group* go on by itself, so that the lane is free; one behind another of its stream waits again."""
+        behind: list[Waiting] = []
         for each in group:
-            await self._carry([each])
+            if any(self._held[part.stream] for part in each.request.parts):
+                behind.append(each)
+                continue
+            alone = asyncio.create_task(self._carry_alone(each), name="refold append")
+            self._apart.add(alone)
+            self._held.update([part.stream for part in each.request.parts])
+            each.outcome.add_done_callback(lambda outcome, alone=alone: outcome.cancelled() and alone.cancel())
+        self._waiting = behind + self._waiting
+
+    async def _carry_alone(self, waiting: Waiting) -> None:
+        try:
+            async with self._room:
+                await self._carry([waiting], None)
+        except Exception as error:
+            _fail([waiting], error)
+        finally:
+            alone = asyncio.current_task()
+            assert alone is not None
+            self._apart.discard(alone)
+            self._held -= Counter([part.stream for part in waiting.request.parts])
+            self._start()
 
     def _translate(self, error: psycopg.Error, request: Request) -> Exception:
         found = unknown(unreachable(self._settings, error)) if is_lost(error) else translate_refusal(error, request)
@@ -126,17 +155,20 @@ class Lanes:
         return found
 
 
-async def send_group(connection: Connection, requests: Sequence[Request]) -> list[list[Answer]]:
-    """Ask the server to record *requests*, in one round trip, and give the answers of each."""
+async def send_group(connection: Connection, requests: Sequence[Request], patience_s: float | None) -> list[list[Answer]]:
+    """Ask the server to record *requests*, in one round trip, and give the answers of each.
+
+    Raises psycopg.errors.LockNotAvailable when a lock that one of them needs is held for *patience_s* seconds.
+    """
     cursor = connection.cursor(binary=True)
-    await cursor.execute(load(_HERE, "append"), compose(requests))
-    return split_answers(await cursor.fetchall(), requests)
-
-
-def split_answers(rows: Iterable[Answer], requests: Sequence[Request]) -> list[list[Answer]]:
-    """Hand each of *requests* its own rows, one a part."""
-    left = iter(rows)
+    await cursor.execute(load(_HERE, "append"), arguments_of(requests, patience_s))
+    left: Iterator[Answer] = iter(await cursor.fetchall())
     return [[next(left) for _ in request.parts] for request in requests]
+
+
+def arguments_of(requests: Sequence[Request], patience_s: float | None = None) -> tuple[str | None, ...]:
+    """Give the parameters of `append.sql`; without *patience_s* the connection's own lock_timeout holds."""
+    return (None if patience_s is None else f"{max(1, round(patience_s * 1000))}ms", *compose(requests))
 
 
 def translate_refusal(error: psycopg.Error, request: Request) -> Exception:
@@ -150,6 +182,11 @@ def unknown(error: Unreachable) -> Unreachable:
     return Unreachable(
         f"{error} The outcome of the append is unknown: append the same NewEvents again, they are recorded once.", **error.facts
     )
+
+
+def _is_shared(error: psycopg.Error, group: Sequence[Waiting], attempt: int) -> bool:
+    """Tell whether *error* may be one member's fault, and all of a group would bear it."""
+    return len(group) > 1 and not is_lost(error) and (attempt > 1 or not is_repeatable(error))
 
 
 def _settle(group: Sequence[Waiting], answers: Sequence[Sequence[Answer]]) -> None:

@@ -22,9 +22,8 @@ from eventstore.envelope import Envelope
 from eventstore.event import Events, registry
 from eventstore.postgres.bulk import Imported, import_events
 from eventstore.postgres.engine import checkout, open_engine
-from eventstore.postgres.group import compose
 from eventstore.postgres.keys import opened_keyring
-from eventstore.postgres.lane import Lanes, translate_refusal
+from eventstore.postgres.lane import Lanes, arguments_of, translate_refusal
 from eventstore.postgres.migrate import require_current
 from eventstore.postgres.refusals import driver_error
 from eventstore.postgres.request import Request, Requests
@@ -77,7 +76,11 @@ class PostgresEventStore:
             async with checkout(own) as connection:
                 await require_current(connection)
             async with opened_keyring(own) as found:
-                yield cls(own, chosen, keyring=keyring or found)
+                store = cls(own, chosen, keyring=keyring or found)
+                try:
+                    yield store
+                finally:
+                    await store._lanes.close()
         finally:
             if engine is None:
                 await own.dispose()
@@ -114,7 +117,7 @@ class PostgresEventStore:
 
     async def _record_within(self, connection: OwnConnection, request: Request) -> list[Token]:
         try:
-            rows = await fetch(connection, load(_HERE, "append"), compose([request]))
+            rows = await fetch(connection, load(_HERE, "append"), arguments_of([request]))
         except (psycopg.Error, DBAPIError) as error:
             inner = driver_error(error)
             known = inner and translate_refusal(inner, request)

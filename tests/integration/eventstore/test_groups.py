@@ -239,6 +239,25 @@ async def test_the_guilty_one_fails(engine: AsyncEngine, settings: PostgresSetti
     assert [await versions(store, f"s-{each}") for each in range(3)] == [[1], [1], []]
 
 
+async def test_a_held_stream_holds_nobody_else(engine: AsyncEngine, settings: PostgresSettings) -> None:
+    """While a transaction holds a stream and another a tag, appends to others go on, and those to them wait in order."""
+    store = PostgresEventStore(engine, settings.model_copy(update={"group_lanes": 1}))
+    async with checkout(engine) as other, other.transaction():
+        condition = FailIf(Query(QueryItem(tags=("t:1",))))
+        await store.append("held", [made()], condition=condition, connection=other)
+        blocked = [asyncio.create_task(store.append("held", [made(number)])) for number in range(3)]
+        tagged = asyncio.create_task(store.append("tagged", [made(tags=["t:1"])]))
+        for number in range(3):
+            tokens = await asyncio.gather(*(store.append(f"free-{each}", [made()]) for each in range(5)))
+            assert {each.version for each in tokens} == {number + 1}
+        gone = asyncio.create_task(store.append("held", [made(99)]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert not any(each.done() for each in (*blocked, tagged))
+    assert [(await each).version for each in (*blocked, tagged)] == [2, 3, 4, 1]
+    assert [each.data["n"] async for each in store.read_stream("held", decoded=False)] == [0, 0, 1, 2]
+
+
 async def test_same_ids_from_many(engine: AsyncEngine, settings: PostgresSettings) -> None:
     """The same append handed in by many tasks of several stores at once is recorded once and answered alike."""
     stores = [PostgresEventStore(engine, settings) for _ in range(3)]

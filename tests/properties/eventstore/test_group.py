@@ -42,6 +42,15 @@ def test_group_is_right(waiting: list[Request], limits: Limits) -> None:
         assert streams <= limits.streams
 
 
+@given(st.lists(requests, min_size=1, max_size=20), limits, st.sets(st.sampled_from("abcd"), max_size=3))
+def test_held_streams_wait(waiting: list[Request], limits: Limits, held: set[str]) -> None:
+    """Nobody is sent to a stream that somebody waits for; whoever can go, goes, unless somebody before them is there."""
+    chosen = choose(waiting, limits, held)
+    assert not {part.stream for index in chosen for part in waiting[index].parts} & held
+    free = [index for index, each in enumerate(waiting) if not {part.stream for part in each.parts} & held]
+    assert chosen or not free or free[0] > 0
+
+
 @given(st.lists(requests, min_size=1, max_size=20), limits)
 def test_streams_keep_their_order(waiting: list[Request], limits: Limits) -> None:
     """Everybody's turn comes, and appends to a common stream are carried out in the order in which they came."""
