@@ -20,6 +20,12 @@ BINDING: Final = {"bindingVersion": "0.5.0"}
 _CONTENT_TYPE: Final = "application/cloudevents+json"
 _ENVELOPE: Final = "cloudevent"
 _LEFT_OUT: Final = ("$schema", "$defs", "discriminator", "$comment")
+_SEALED: Final[Schema] = {
+    "type": "object",
+    "description": "Personal data, sealed with the key of the event's subject; null when it was redacted before it was recorded.",
+    "required": ["$sealed"],
+    "properties": {"$sealed": {"type": ["string", "null"]}},
+}
 _EXAMPLE: Final = {
     "specversion": "1.0",
     "id": "0190163d-8694-739b-aea5-966c26f8ad91",
@@ -135,7 +141,7 @@ def _message(each: Recorded, source: str) -> dict[str, Any]:
     }
     if summary := each.schema.get("description"):
         message["summary"] = summary
-    examples = make_instances(each.schema, 1)
+    examples = make_instances(_seal(each.schema), 1)
     if examples:
         payload = {**_EXAMPLE, "source": source, "type": each.type, "schemaversion": each.version, "data": examples[0]}
         message["examples"] = [{"payload": payload}]
@@ -192,10 +198,22 @@ def _schemas(recorded: Iterable[Recorded]) -> dict[str, Schema]:
     made: dict[str, Schema] = {}
     for each in recorded:
         name = _message_name(each)
-        made[name] = _translate(each.schema, name)
-        for inner, schema in each.schema.get("$defs", {}).items():
+        sealed = _seal(each.schema)
+        made[name] = _translate(sealed, name)
+        for inner, schema in sealed.get("$defs", {}).items():
             made[f"{name}.{_plain(inner)}"] = _translate(schema, name)
     return made
+
+
+def _seal(value: Any) -> Any:
+    """Give a schema with what it marks as personal in the form that the topic carries."""
+    if isinstance(value, list):
+        return [_seal(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+    if not is_schema(value):
+        return value
+    if str(value.get("$comment", "")).startswith("personal"):
+        return _SEALED
+    return {key: _seal(each) for key, each in value.items()}
 
 
 def _translate(value: Any, name: str) -> Any:

@@ -138,11 +138,9 @@ def exists(words: list[str], parsers: dict[str, Any], targets: set[str], referen
             return False
         parser = commands.get(rest[0], parser)
         inner = reference["find_commands"](parser)
-        if inner and (len(rest) < 2 or rest[1] not in inner):
-            return False
-        parser = inner.get(rest[1], parser) if inner else parser
-    known = {name for each in parser._actions for name in each.option_strings}
-    return all(word.split("=")[0] in known for word in rest if word.startswith("--"))
+        parser = inner.get(rest[1]) if inner and rest[1:] else parser
+    known = {name for each in parser._actions for name in each.option_strings} if parser else set()
+    return parser is not None and all(word.split("=")[0] in known for word in rest if word.startswith("--"))
 
 
 def test_commands_fresh(reference: dict[str, Any], repository: Path) -> None:

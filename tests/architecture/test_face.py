@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-FACES = ("eventstore", "projections", "cdc", "cdc.change", "eventstore.postgres", "eventstore.relay", "projections.serving")
+FACES = (
+    "eventstore",
+    "projections",
+    "cdc",
+    "cdc.change",
+    "eventstore.postgres",
+    "eventstore.relay",
+    "eventstore.schema",
+    "projections.serving",
+)
 DRIVERS = {"aiokafka", "psycopg", "httpx", "alembic", "uvloop", "psutil", "jgo"}
 
 

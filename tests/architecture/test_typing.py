@@ -40,5 +40,13 @@ def test_used(repository: Path) -> None:
     """Every public name of the faces that an application meets is used in the accepted file."""
     tree = ast.parse((repository / "tests" / "typing" / "accepted.py").read_text("utf-8"))
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    faces = ("eventstore", "eventstore.postgres", "eventstore.relay", "projections", "projections.serving", "cdc")
+    faces = (
+        "eventstore",
+        "eventstore.postgres",
+        "eventstore.relay",
+        "eventstore.schema",
+        "projections",
+        "projections.serving",
+        "cdc",
+    )
     assert not [f"{face}.{name}" for face in faces for name in importlib.import_module(face).__all__ if name not in used]

@@ -1,13 +1,15 @@
 """The README's app and the tutorial, run block by block on real servers, as a reader would.
 
 `file=NAME` behind ```python writes the block to a file, behind ```diff changes that file. In a console block each line after `$ `
-is run; one that ends with `&` stays in the background. The lines below it are its output, `…` standing for anything.
+is run; one that ends with `&` stays in the background. The lines below it are its output, `…` standing for anything; `# exits N`
+behind a command is the exit code that it must have.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -51,10 +53,11 @@ class Reader:
     def _run_all(self, text: str) -> None:
         for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
             command, _, expected = part.partition("\n")
+            command, _, code = command.partition(" # exits ")
             if not command.startswith("make "):
-                self._run(command, expected.splitlines())
+                self._run(command, expected.splitlines(), int(code or 0))
 
-    def _run(self, command: str, expected: Sequence[str]) -> None:
+    def _run(self, command: str, expected: Sequence[str], code: int) -> None:
         self.ran.append(command)
         if command.endswith("&"):
             words = command.removesuffix("&").split()
@@ -62,9 +65,9 @@ class Reader:
             with log:
                 self.background.append(subprocess.Popen(words, cwd=self.folder, env=self.environment, stdout=log, stderr=log))
             return
-        done = subprocess.run(command.split(), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(shlex.split(command), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120)
         logs = "".join(f"\n{path.name}:\n{path.read_text('utf-8')}" for path in sorted(self.folder.glob("*.log")))
-        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}{logs}"
+        assert done.returncode == code, f"$ {command}\n{done.stdout}{done.stderr}{logs}"
         assert matches(done.stdout, expected), f"$ {command}\n{done.stdout}\nis not\n{chr(10).join(expected)}{logs}"
 
     def _change(self, path: Path, text: str) -> None:
@@ -111,3 +114,10 @@ def test_followed(page: str, reader: Reader) -> None:
     reader.follow((REPOSITORY / page).read_text("utf-8"))
     assert any(command.startswith("replay ") for command in reader.ran)
     assert set(reader.stop()) == {0}
+
+
+@pytest.mark.parametrize("page", ["docs/how-to/change-an-event.md"])
+def test_how_to_followed(page: str, reader: Reader) -> None:
+    """Whoever follows the page, mistakes included, gets what it shows."""
+    reader.follow((REPOSITORY / page).read_text("utf-8"))
+    assert len(reader.ran) > 5

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, assert_type
 
 import sqlalchemy as sa
@@ -12,6 +12,8 @@ from cdc.change import Op
 from eventstore import (
     ANY_VERSION,
     NO_STREAM,
+    REDACTED,
+    SEALED,
     START,
     STREAM_EXISTS,
     Append,
@@ -21,26 +23,48 @@ from eventstore import (
     Events,
     EventStore,
     FailIf,
+    ForgottenSubject,
     Found,
     KafkaSettings,
     Marker,
     NewEvent,
+    Personal,
     Position,
     PostgresSettings,
+    PrivacySettings,
     Query,
     QueryItem,
     RawEvent,
+    Redacted,
     RefoldError,
     RelaySettings,
+    Subject,
+    SubjectForgotten,
     Token,
     UnknownEvent,
     WrongExpectedVersion,
     event,
+    is_redacted,
     registry,
     upcast,
 )
 from eventstore.postgres import PostgresEventStore, checkout, load, open_engine
 from eventstore.relay import Relay
+from eventstore.schema import (
+    Break,
+    Recorded,
+    Step,
+    Verdict,
+    check_history,
+    convert,
+    defaults,
+    drop,
+    merge,
+    move,
+    rename,
+    split,
+    within,
+)
 from projections import Projection, Projections, Table
 from projections.serving import ReadModels
 
@@ -89,7 +113,7 @@ def note(noted: OrderNoted, row: Revenue | None, envelope: Envelope[OrderNoted])
 
 
 @totals.on_change(customers)
-def rename(change: Change, row: Revenue | None) -> Revenue | None:
+def relabel(change: Change, row: Revenue | None) -> Revenue | None:
     assert_type(change.op, Op)
     return None if change.after is None or change.after["name"] is UNCHANGED else row
 
@@ -152,5 +176,65 @@ async def read(token: Token) -> int | None:
         return await session.scalar(sa.select(totals.table.c.cents).where(totals.table.c.customer == "ada"))
 
 
+@event("guest-registered")
+class GuestRegistered:
+    guest: Subject[str]
+    name: Personal[str]
+    born: Personal[date | None] = None
+
+
+@dataclass(slots=True)
+class Guest:
+    tenant: str
+    guest: str
+    name: str
+    born: date | None
+
+
+guests = Projection("guests")
+book = guests.table(Guest, key="guest", tenant="tenant")
+
+
+@book.on(GuestRegistered, key=lambda registered: registered.guest)
+def enter(registered: GuestRegistered, row: Guest | None, envelope: Envelope[GuestRegistered]) -> Guest:
+    born = None if is_redacted(registered.born) else registered.born
+    return Guest(envelope.tenant or "", registered.guest, registered.name, born)
+
+
+@book.on(SubjectForgotten)
+def blank(forgotten: SubjectForgotten, row: Guest | None) -> Guest | None:
+    if row:
+        row.name, row.born = REDACTED, None
+    return row
+
+
+async def welcome(store: PostgresEventStore, models: ReadModels, name: str) -> Guest | None:
+    acme = store.tenant("acme")
+    try:
+        await acme.append("guest-1", [GuestRegistered("g-1", name, date(2000, 1, 1))])
+    except ForgottenSubject as error:
+        assert_type(error.exit_code, int)
+    async with models.session(tenant=acme.name) as session:
+        found = (await session.execute(sa.select(book.table))).one()
+    return None if found.name == SEALED else Guest(*found)
+
+
+def privacy() -> tuple[type[PrivacySettings], type[Redacted]]:
+    return PrivacySettings, Redacted
+
+
 def others() -> tuple[Events, type[Relay], type[RelaySettings], type[Table[Any]], type[Range], type[Interval], type[Infinity]]:
     return registry, Relay, RelaySettings, Table, Range, Interval, Infinity
+
+
+def halves(name: str) -> tuple[str, str]:
+    return name, name
+
+
+def upcasters() -> list[Verdict]:
+    step: Step = rename(qty="quantity") | defaults(currency="EUR") | drop("legacy") | move("zip", "address.zip")
+    step = step | convert("cents", by=str) | split("name", into=("first", "last"), by=halves)
+    upcast("order-noted", version=1)(step | within("lines", merge("a", "b", into="c", by=max)))
+    verdicts = check_history(registry, [Recorded("order-noted", 1, {"type": "object"})])
+    breaks: list[Break] = [each for verdict in verdicts for each in verdict.breaks]
+    return verdicts if breaks else []

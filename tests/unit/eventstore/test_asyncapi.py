@@ -1,7 +1,8 @@
 """The AsyncAPI document: valid by the official schema, and true of what the relay writes."""
 
+import dataclasses
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 
 from eventstore import Envelope, Events, Position
 from eventstore.log.wire import compose_envelope
+from eventstore.privacy import Personal, Subject
 from eventstore.schema import Recorded
 from eventstore.schema.asyncapi import build_document
 from eventstore.schema.derivation import derive_written
@@ -19,6 +21,14 @@ from tests.unit.eventstore.test_history import RICH, Line, Paid, Shipped, Tree, 
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "asyncapi" / "3.0.0.json"
 CLASSES = {"order-rich": RICH, "order-paid": Paid, "order-shipped": Shipped, "order-tree": Tree, "order-line": Line}
+
+
+@dataclasses.dataclass(frozen=True)
+class Customer:
+    id: Subject[str]
+    name: Personal[str]
+    born: Personal[date] | None = None
+
 
 OLD = {"type": "object", "description": "A line, once."}
 
@@ -38,6 +48,17 @@ def test_valid(document: dict[str, Any]) -> None:
     assert [f"{list(each.path)}: {each.message[:200]}" for each in official.iter_errors(document)] == []
     for broken in ({**document, "asyncapi": "2.6.0"}, {**document, "channels": {"events": {"adress": 1}}}):
         assert not official.is_valid(broken)
+
+
+def test_personal_data_is_sealed() -> None:
+    """A personal field is documented, and shown, in the sealed form that the topic carries."""
+    schema = derive_written(kind(1, Customer))
+    made = build_document([Recorded("customer", 1, schema)], KafkaSettings(), RelaySettings(), title="Shop", version="3")
+    properties = made["components"]["schemas"]["customer.v1"]["properties"]
+    assert properties["id"]["type"] == "string"
+    assert properties["name"]["required"] == ["$sealed"]
+    assert properties["born"]["anyOf"][0]["required"] == ["$sealed"]
+    assert set(made["components"]["messages"]["customer.v1"]["examples"][0]["payload"]["data"]["name"]) == {"$sealed"}
 
 
 def test_references(document: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from eventstore.errors import UsageError
 from eventstore.event import EventType
+from eventstore.meaning import digest
 from eventstore.schema import Recorded, Verdict, check_history, convert, defaults, drop, move, rename, split
 from eventstore.schema.derivation import derive_read, derive_written
 from eventstore.schema.history import find_changes
@@ -272,3 +273,30 @@ def test_decimals_and_dates() -> None:
     assert check_history([newest], recorded(of(price=int, on=date)))[0].how == "proved"
     assert check_history([newest], recorded(of(price=Decimal, on=datetime)))[0].how == "refused"
     assert derive_read(kind(1, of(wait=timedelta)))["properties"]["wait"]["format"] == "duration"
+
+
+def test_meaning_of_steps() -> None:
+    """Each different step, and each different function in one, changes the fingerprint of the projections that read through it."""
+
+    def up(text: str) -> str:
+        return text.upper()
+
+    def low(text: str) -> str:
+        return text.lower()
+
+    steps = [
+        rename(a="b"),
+        rename(a="c"),
+        drop("a"),
+        defaults(a="b"),
+        defaults(a=["b"]),
+        convert("a", by=up),
+        convert("a", by=low),
+        convert("a", by=str),
+        rename(a="b") | drop("a"),
+        drop("a") | rename(a="b"),
+        move("a", "b"),
+        split("a", into=("b", "c"), by=up),
+    ]
+    assert len({digest(each) for each in steps}) == len(steps)
+    assert digest(rename(a="b")) == digest(rename(a="b"))
