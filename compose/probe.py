@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import struct
 import subprocess
 import urllib.error
@@ -23,6 +24,8 @@ from compose.errors import ServerUnreachable
 
 PATIENCE_S = 5.0
 API_VERSIONS = 18
+NEEDS_TLS = ("SSL support is not compiled in", "no encryption")
+"""What psql says when the server wants TLS."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,17 @@ class Answer:
 
 def ask_postgres(dsn: str, psql: Path | None) -> Answer:
     """Return server version and `wal_level` at *dsn*; without a *psql* only that something listens."""
+    parts = urlsplit(dsn)
     if psql is None:
-        parts = urlsplit(dsn)
         _touch(parts.hostname or "127.0.0.1", parts.port or 5432, "PostgreSQL")
         return Answer("unknown", "listens; its version is unknown because the stack extra and psql are absent")
-    rows = query(psql, dsn, "SELECT current_setting('server_version') || '|' || current_setting('wal_level')")
+    try:
+        rows = query(psql, dsn, "SELECT current_setting('server_version') || '|' || current_setting('wal_level')")
+    except ServerUnreachable as error:
+        if not any(each in str(error) for each in NEEDS_TLS):
+            raise
+        _touch(parts.hostname or "127.0.0.1", parts.port or 5432, "PostgreSQL")
+        return Answer("unknown", "listens and wants TLS, which the wheel's psql can't do: `eventstore doctor` asks it")
     version, _, level = rows.partition("|")
     return Answer(version, f"wal_level={level}")
 
@@ -75,6 +84,8 @@ def ask_kafka(bootstrap: str) -> Answer:
         try:
             return _greet(host or "127.0.0.1", int(port))
         except (OSError, ValueError, struct.error) as error:
+            if not isinstance(error, ConnectionRefusedError) and _speaks_tls(host or "127.0.0.1", port):
+                return Answer("unknown", "listens and wants TLS: `eventstore doctor` asks it")
             reasons.append(f"{broker}: {error or type(error).__name__}")
     raise ServerUnreachable(f"Kafka does not answer: {'; '.join(reasons)}.")
 
@@ -92,6 +103,18 @@ def _greet(host: str, port: int) -> Answer:
     if correlation != 1 or code not in {0, 35}:
         raise ValueError(f"not a Kafka broker (error {code})")
     return Answer(_feature_level(answer))
+
+
+def _speaks_tls(host: str, port: str) -> bool:
+    """Say whether the listener shakes hands over TLS; whose certificate it shows is for others to check."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as plain, context.wrap_socket(plain):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def _feature_level(answer: bytes) -> str:

@@ -32,7 +32,11 @@ async def operating(engine: AsyncEngine, projection: str) -> AsyncGenerator[None
 
 async def _describe_holder(connection: Any, projection: str) -> str:
     found = await (await connection.execute(load("replay", "find_holder"), {"projection": projection})).fetchone()
-    who = f"{found[0]} (database session {found[1]}) since {found[2]:%H:%M:%S} UTC" if found else "someone who just finished"
+    if found is None:
+        who = "someone who just finished"
+    else:
+        since = f" since {found[2]:%H:%M:%S} UTC" if found[2] else ""  # hidden from logins other than the holder's
+        who = f"{found[0]} (database session {found[1]}){since}"
     return (
         f"{projection} is being replayed, swapped or rolled back by {who}. Wait for them, or end that process and run this again."
     )

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from eventstore.postgres import PostgresEventStore, checkout, open_engine
 from eventstore.settings import KafkaSettings, PostgresSettings
 from projections.serving import ReadModels
+from replay.operator import operating
 from tests.bank.events import MoneyMoved
 from tests.bank.release1 import app, bank
 from tests.bank.runs import ended, hear, name_app
@@ -167,6 +168,11 @@ async def test_wrong_login(company: Company, reader: AsyncEngine) -> None:
     code, out = await company.run("reader", "eventstore", "append", "a", "x", "{}")
     assert code != 0, out
     assert "permission denied" in out
+    holder = open_engine(company.settings("projector"))
+    async with operating(holder, "bank"):
+        code, out = await company.run("operator", "replay", "--projection", "bank", "--from-beginning")
+        assert (code, "is being replayed" in out) == (5, True), out
+    await holder.dispose()
     code, out = await company.run("projector", "eventstore", "relay", "--drain")
     assert code == 3, out
     assert "Authorization failed" in out or "does not allow" in out

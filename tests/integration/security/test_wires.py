@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 import eventstore.cli
+from compose.stack import status_given
 from eventstore.errors import PreconditionFailed, Unreachable, UsageError
 from eventstore.log.admin import Admin
 from eventstore.log.bounds import find_bounds
@@ -281,6 +282,17 @@ async def test_secrets_are_not_quoted(text: str) -> None:
 def test_guarded(text: str, guarded: bool) -> None:
     """A connection is guarded when it stays on this machine, or when the server is verified in full."""
     assert is_guarded(PostgresSettings(dsn=SecretStr(text))) is guarded
+
+
+def test_stack_knows_given_servers(wires: Wires) -> None:
+    """`refold status` tells given servers that want TLS from servers that are gone."""
+    given = f"postgresql://t_login:{SECRET}@localhost:{wires.dsn.rpartition(':')[2].partition('/')[0]}/postgres"
+    for address in (given, f"{given}?sslmode=verify-full"):
+        assert "wants TLS" in status_given("postgres", address).detail
+    for port in (wires.login_port, wires.certificate_port):
+        told = status_given("kafka", f"localhost:{port}")
+        assert (told.is_healthy, "wants TLS" in told.detail) == (True, True)
+    assert not status_given("kafka", "localhost:1").is_healthy
 
 
 @pytest.mark.parametrize(
