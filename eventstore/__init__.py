@@ -4,16 +4,20 @@
 """
 
 from eventstore.envelope import Envelope, NewEvent, RawEvent
-from eventstore.errors import ConditionFailed, DuplicateEvent, RefoldError, UnknownEvent, WrongExpectedVersion
+from eventstore.errors import ConditionFailed, DuplicateEvent, ForgottenSubject, RefoldError, UnknownEvent, WrongExpectedVersion
 from eventstore.event import Events, event, registry, upcast
+from eventstore.forgotten import SubjectForgotten
+from eventstore.privacy.marker import REDACTED, SEALED, Personal, Redacted, Subject, is_redacted
 from eventstore.query import FailIf, Marker, Query, QueryItem
-from eventstore.settings import KafkaSettings, PostgresSettings, RelaySettings
+from eventstore.settings import KafkaSettings, PostgresSettings, PrivacySettings, RelaySettings
 from eventstore.store import Append, EventStore, Found
 from eventstore.stream import ANY_VERSION, NO_STREAM, START, STREAM_EXISTS, Position, Token
 
 __all__ = [
     "ANY_VERSION",
     "NO_STREAM",
+    "REDACTED",
+    "SEALED",
     "START",
     "STREAM_EXISTS",
     "Append",
@@ -23,21 +27,28 @@ __all__ = [
     "EventStore",
     "Events",
     "FailIf",
+    "ForgottenSubject",
     "Found",
     "KafkaSettings",
     "Marker",
     "NewEvent",
+    "Personal",
     "Position",
     "PostgresSettings",
+    "PrivacySettings",
     "Query",
     "QueryItem",
     "RawEvent",
+    "Redacted",
     "RefoldError",
     "RelaySettings",
+    "Subject",
+    "SubjectForgotten",
     "Token",
     "UnknownEvent",
     "WrongExpectedVersion",
     "event",
+    "is_redacted",
     "registry",
     "upcast",
 ]

@@ -85,7 +85,9 @@ class PostgresSettings(BaseSettings):
         "Env REFOLD_POSTGRES_GROUP_REQUESTS.",
     )
     group_events: int = Field(
-        default=2_000, ge=1, description="Events of a group at most; a larger append goes alone. Env REFOLD_POSTGRES_GROUP_EVENTS."
+        default=2_000,
+        ge=1,
+        description="Events of a group at most; a larger append goes alone. Env REFOLD_POSTGRES_GROUP_EVENTS.",
     )
     group_bytes: int = Field(
         default=4 << 20,
@@ -326,7 +328,9 @@ class PrivacySettings(BaseSettings):
         "The same in all processes, since `forget` waits for it. Env REFOLD_PRIVACY_CACHE_S.",
     )
     cache_keys: int = Field(
-        default=50_000, ge=1, description="Keys that a process holds at most. Env REFOLD_PRIVACY_CACHE_KEYS."
+        default=50_000,
+        ge=1,
+        description="Keys of so many subjects a process holds at most, about 500 bytes each. Env REFOLD_PRIVACY_CACHE_KEYS.",
     )
 
 

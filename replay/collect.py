@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.moments import reach
 from eventstore.postgres.engine import checkout
-from eventstore.postgres.statements import load
 from projections.catalogue import list_generations, move, note
 from projections.generation import Generation, State
+from projections.loss import drop_lost
 from projections.readmodels.postgres import drop_schema
 
 
@@ -32,7 +32,7 @@ async def collect(engine: AsyncEngine, projection: str | None, *, force: bool) -
             reach("gc.before_drop")
             async with engine.begin() as transaction:
                 await drop_schema(transaction, each.schema_name)
-            await connection.execute(load("projections", "forget_redacted"), {"generation": each.id})
+            await drop_lost(connection, each.id)
             dropped = await move(connection, each, State.DROPPED)
             await note(connection, "drop", dropped, origin=None, detail={})
     return garbage

@@ -22,13 +22,14 @@ from projections.catalogue import add_detail, find_live, move
 from projections.checkpoint import has_reached, read_vector
 from projections.fingerprint import fingerprint
 from projections.generation import Generation, State
+from projections.loss import read_lost
 from projections.parking import count_parked
 from projections.projection import Projection
 from projections.readmodels.policies import every_tenant
 from replay.build import Builder
 from replay.progress import Reporter
 from replay.settings import ReplaySettings
-from replay.verify import Report, compare, read_lost
+from replay.verify import Report, compare
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ exactly and sampled.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -15,10 +15,11 @@ from typing import Any, Final
 from eventstore.codec import decode
 from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
+from projections.loss import Lost
 from projections.projection import Projection
 from projections.readmodels.postgres import Digest, ReadModel
 
-NOTHING: Final[Mapping[str, AbstractSet[str]]] = {}
+NOTHING: Final[Lost] = {}
 
 
 @dataclass(slots=True)
@@ -76,19 +77,6 @@ class Report:
             "tables": [asdict(each) for each in self.tables],
             "failed_checks": self.failed_checks,
         }
-
-
-Lost = Mapping[str, AbstractSet[str]]
-"""By table, the keys (as `ReadModel.hashes` gives them) of rows that were made from events which had lost personal data."""
-
-
-async def read_lost(connection: Connection, generation: int) -> Lost:
-    """Read which rows of *generation* were made without what a forgotten person had in its events."""
-    lost: dict[str, set[str]] = {}
-    cursor = await connection.execute(load("projections", "read_redacted"), {"generation": generation})
-    for table, key in await cursor.fetchall():
-        lost.setdefault(table, set()).add(key)
-    return lost
 
 
 async def compare(
@@ -159,8 +147,9 @@ async def _count(
 
 def _withhold(sample: dict[str, Any]) -> dict[str, Any]:
     """Say which columns differ and not what they hold, since a report is printed and kept."""
-    live, new = sample["live"] or {}, sample["new"] or {}
-    differing = [each for each in {**live, **new} if live.get(each) != new.get(each)]
+    live: dict[str, Any] = sample["live"] or {}
+    new: dict[str, Any] = sample["new"] or {}
+    differing: list[str] = [each for each in {**live, **new} if live.get(each) != new.get(each)]
     sides = {side: dict.fromkeys(differing, "(withheld)") if sample[side] else None for side in ("live", "new")}
     return {"key": sample["key"], **sides}
 

@@ -42,7 +42,7 @@ async def search_tables(engine: AsyncEngine, needles: Collection[str], only: Col
         tables = await (await connection.execute(load(_HERE, "searchable_tables"))).fetchall()
         wanted = [each for each in tables if only is None or (each[0], each[1]) in only]
         for schema, name, hidden in wanted:
-            query = sql.SQL("SELECT count(*) FROM {} AS r WHERE r::text LIKE ANY (%s)").format(sql.Identifier(schema, name))
+            query = sql.SQL(load(_HERE, "search_table")).format(sql.Identifier(schema, name))
             try:
                 async with connection.transaction():
                     await connection.execute(load(_HERE, "act_for_all"))

@@ -8,7 +8,7 @@ do with a person who was forgotten.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -43,7 +43,7 @@ SEALED: Final = Redacted("[sealed]")
 """Still there, but this process may not read it: no master key is configured."""
 
 
-def is_redacted(value: object) -> TypeGuard[Redacted]:
+def is_redacted(value: object) -> TypeIs[Redacted]:
     """Say whether *value* is a personal value that could not be read."""
     return isinstance(value, Redacted)
 
@@ -67,6 +67,8 @@ PERSONAL: Final = PersonalMark()
 SUBJECT: Final = SubjectMark()
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     Personal: TypeAlias = Annotated[T | Redacted, "personal"]
     Subject: TypeAlias = Annotated[T, "subject"]
 else:

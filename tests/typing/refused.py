@@ -1,8 +1,10 @@
 """Mistakes that a type checker must find: every line marked `# refused` and no other (tests/architecture/test_typing.py)."""
 
 from dataclasses import dataclass
+from datetime import date
+from typing import assert_type
 
-from eventstore import NO_STREAM, Query, QueryItem, event
+from eventstore import NO_STREAM, Personal, Query, QueryItem, event
 from eventstore.postgres import PostgresEventStore, checkout
 from projections import Projection
 
@@ -25,6 +27,17 @@ sent = ParcelSent("ada", 5)
 sent.grams = 6  # refused
 parcels = Projection("parcels", version="2")  # refused
 weights = parcels.table(Weight, "to")  # refused
+
+
+@event("parcel-received")
+class ParcelReceived:
+    by: Personal[str]
+    born: Personal[date]
+
+
+def age(received: ParcelReceived) -> int:
+    assert_type(len(received.by), int)
+    return received.born.year  # refused
 
 
 async def append(store: PostgresEventStore, name: str) -> None:
