@@ -37,7 +37,7 @@ BEGIN
         RETURN p_tags;
     END IF;
     RETURN ARRAY(
-        SELECT g.tag FROM unnest(p_tags) AS g (tag)
+        SELECT g.tag FROM (SELECT DISTINCT u.tag FROM unnest(p_tags) AS u (tag)) AS g
         ORDER BY (SELECT count(*) FROM (SELECT FROM eventstore.tag AS t WHERE t.tag = g.tag LIMIT 64) AS few), g.tag COLLATE "C"
     );
 END $$;
@@ -53,21 +53,22 @@ DECLARE
     v_tags CONSTANT text[] := eventstore.rarest_v1(p_tags);
     v_first CONSTANT text := v_tags[1];
     v_rest CONSTANT text[] := v_tags[2:];
+    v_others CONSTANT integer := cardinality(v_rest);
 BEGIN
     IF v_first IS NOT NULL THEN
         RETURN QUERY (
             SELECT t.xid, t.position FROM eventstore.tag AS t
             WHERE NOT p_newest AND t.tag = v_first AND t.xid >= v_from AND (p_types IS NULL OR t.type = ANY (p_types))
                 AND (p_marker IS NULL OR NOT eventstore.seen_v1(t.xid, p_marker))
-                AND NOT EXISTS (SELECT FROM unnest(v_rest) AS o (tag) WHERE NOT EXISTS (
-                    SELECT FROM eventstore.tag AS x WHERE x.tag = o.tag AND x.xid = t.xid AND x.position = t.position))
+                AND (v_others = 0 OR v_others = (
+                    SELECT count(*) FROM eventstore.tag AS x WHERE x.tag = ANY (v_rest) AND x.xid = t.xid AND x.position = t.position))
             ORDER BY t.xid, t.position LIMIT p_limit
         ) UNION ALL (
             SELECT t.xid, t.position FROM eventstore.tag AS t
             WHERE p_newest AND t.tag = v_first AND t.xid >= v_from AND (p_types IS NULL OR t.type = ANY (p_types))
                 AND (p_marker IS NULL OR NOT eventstore.seen_v1(t.xid, p_marker))
-                AND NOT EXISTS (SELECT FROM unnest(v_rest) AS o (tag) WHERE NOT EXISTS (
-                    SELECT FROM eventstore.tag AS x WHERE x.tag = o.tag AND x.xid = t.xid AND x.position = t.position))
+                AND (v_others = 0 OR v_others = (
+                    SELECT count(*) FROM eventstore.tag AS x WHERE x.tag = ANY (v_rest) AND x.xid = t.xid AND x.position = t.position))
             ORDER BY t.xid DESC, t.position DESC LIMIT p_limit
         );
     ELSIF p_types IS NOT NULL THEN
@@ -229,14 +230,16 @@ END $$;
 --   RF001 wrong expected version (version = the actual one of each part); RF002 ids recorded as something else
 --   (detail says which); RF004 the condition (detail = [stream, version, type] of the event, as JSON).
 -- Errors: 40001, 40P01, 23505 event_id_once = nothing was recorded, call again.
+-- Plans are made once and for index scans only: made anew for each call they cost more than the work, and made while the tables
+-- were empty they would read all of a frequent tag where 64 entries are asked for.
 -- Order of things: every lock before the transaction has an id, so that ids follow the queue and readers by (xid, position) see
 -- a stream, or what a condition decided, in the order of the decisions. Keys are locked sorted, each once and in its strongest
 -- mode, so groups don't deadlock. Stream rows are compared and set: whoever takes no notice of these locks (import_v1) makes
 -- that fail, and the call is repeated. Positions are drawn for what is recorded only.
 CREATE FUNCTION eventstore.append_v2(p_parts json, p_ids uuid[], p_events json, p_conditions json DEFAULT NULL)
 RETURNS TABLE (part integer, code text, version bigint, xid bigint, "position" bigint, detail text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
-AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     -- one entry a part
