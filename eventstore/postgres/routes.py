@@ -6,9 +6,10 @@ either end, whatever transactions were open; the relay sees the ends in the snap
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
-from psycopg import errors
+from psycopg import errors, sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import HeldElsewhere, PreconditionFailed
@@ -46,6 +47,18 @@ async def find_route(engine: AsyncEngine, topic: str) -> Route | None:
         return Route(*row) if row else None
 
 
+async def prepare_route(engine: AsyncEngine, name: str) -> bool:
+    """Make slot and publication *name* as far as they are missing; False = the slot was there. Before `open_route`, or events are lost.
+
+    The publication holds no table: what travels are messages, so nothing that happens to a table can stop the connector.
+    """
+    async with checkout(engine) as connection:
+        with contextlib.suppress(errors.DuplicateObject):
+            await connection.execute(sql.SQL("CREATE PUBLICATION {}").format(sql.Identifier(name)))
+        row = await (await connection.execute(load(_HERE, "route_slot"), (name, name))).fetchone()
+        return row is not None
+
+
 async def open_route(engine: AsyncEngine, topic: str, source: str) -> None:
     """Announce events from now on for Debezium. Raises HeldElsewhere when writers do not pause, PreconditionFailed when it is on."""
     try:
@@ -68,10 +81,13 @@ async def close_route(engine: AsyncEngine) -> bool:
 
 
 async def settle_route(engine: AsyncEngine) -> bool:
-    """Let the relay go on where the closed route ended; False = there was none to settle."""
-    async with checkout(engine) as connection:
-        row = await (await connection.execute(load(_HERE, "route_settle"))).fetchone()
-        return row is not None and row[0] is not None
+    """Let the relay go on where the closed route ended; False = a transaction from before its end still runs. Raises HeldElsewhere."""
+    try:
+        async with checkout(engine) as connection:
+            row = await (await connection.execute(load(_HERE, "route_settle"))).fetchone()
+            return row is not None and row[0] is not None
+    except errors.LockNotAvailable as error:
+        raise _busy() from error
 
 
 def _busy() -> HeldElsewhere:

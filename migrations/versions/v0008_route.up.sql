@@ -8,21 +8,23 @@ CREATE TABLE eventstore.topic (
 );
 COMMENT ON TABLE eventstore.topic IS 'With how many partitions each events topic began; the relay refuses another number.';
 
--- Debezium carries the positions above "after" and up to "until"; the relay carries all others. Positions are drawn after the
--- table lock is had, so those two numbers divide events exactly, whatever transactions were open. Every event up to "after"
--- became readable in order once the horizon passed "opened_xid"; every event above "until" has an xid of at least "resume_xid".
+-- Debezium carries the positions above "after" and up to "until"; the relay carries all others. Both are the last number drawn
+-- while nobody could record. Who had drawn one and not yet recorded it is refused by the trigger, and comes again with a new
+-- number; once the horizon has passed "opened_xid" or "closed_xid" nobody is left who could. Every event above "until" has an
+-- xid of at least "resume_xid".
 CREATE TABLE eventstore.route (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     after bigint NOT NULL,
     opened_xid xid8 NOT NULL,
     until bigint,
     resume_xid xid8,
+    closed_xid xid8,
     topic text NOT NULL,
     source text NOT NULL,
     settled boolean NOT NULL DEFAULT false,
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CHECK (until >= after),
-    CHECK (NOT settled OR (until IS NOT NULL AND resume_xid IS NOT NULL))
+    CHECK (NOT settled OR (until IS NOT NULL AND resume_xid IS NOT NULL AND closed_xid IS NOT NULL))
 );
 CREATE UNIQUE INDEX route_one_open ON eventstore.route ((true)) WHERE NOT settled;
 COMMENT ON TABLE eventstore.route IS 'Which events Debezium carried, or carries now, instead of the relay.';
@@ -46,14 +48,26 @@ $$;
 
 -- Writes the documents of new events into the write-ahead log, where logical decoding finds them; no table grows by it.
 -- One statement is one call, and its events are written in the order of their positions. Disabled, it costs nothing.
+-- 40001 = the routes were switched between the drawing of a position and this moment: append again. Snapshots that are older
+-- than the statement would not see the switch, hence RF021.
 CREATE FUNCTION eventstore.announce_v1() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
-    v_source CONSTANT text := (SELECT r.source FROM eventstore.route AS r WHERE NOT r.settled);
+    v_route eventstore.route;
 BEGIN
-    PERFORM pg_logical_emit_message(true, 'refold.event', '{"stream":' || to_json(n.stream) || ',"document":'
-            || to_json(eventstore.document_v1(n, v_source)) || '}')
-        FROM (SELECT a FROM added AS a ORDER BY a.position) AS ordered (n);
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'while Debezium carries the events, they are recorded in READ COMMITTED transactions only, not in %',
+            current_setting('transaction_isolation') USING ERRCODE = 'RF021';
+    END IF;
+    SELECT r.* INTO v_route FROM eventstore.route AS r WHERE NOT r.settled;
+    IF NOT FOUND OR EXISTS (SELECT FROM added AS a WHERE a.position <= coalesce(v_route.until, v_route.after)) THEN
+        RAISE EXCEPTION 'the events change to another route at this moment' USING ERRCODE = '40001';
+    END IF;
+    IF v_route.until IS NULL THEN
+        PERFORM pg_logical_emit_message(true, 'refold.event', '{"stream":' || to_json((ordered.event).stream) || ',"document":'
+                || to_json(eventstore.document_v1(ordered.event, v_route.source)) || '}')
+            FROM (SELECT a::eventstore.event AS event FROM added AS a ORDER BY a.position) AS ordered;
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER event_announced AFTER INSERT ON eventstore.event
@@ -81,17 +95,28 @@ SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$
 DECLARE
     v_until bigint;
 BEGIN
-    ALTER TABLE eventstore.event DISABLE TRIGGER event_announced;
-    UPDATE eventstore.route AS r SET resume_xid = pg_snapshot_xmin(pg_current_snapshot()),
+    LOCK TABLE eventstore.event IN SHARE ROW EXCLUSIVE MODE;
+    UPDATE eventstore.route AS r SET closed_xid = pg_current_xact_id(), resume_xid = pg_snapshot_xmin(pg_current_snapshot()),
         until = greatest(r.after, (SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END FROM eventstore.event_position_seq AS s))
         WHERE NOT r.settled AND r.until IS NULL
         RETURNING r.until INTO v_until;
     RETURN v_until;
 END $$;
 
-CREATE FUNCTION eventstore.settle_route_v1() RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE eventstore.route AS r SET settled = true WHERE NOT r.settled AND r.until IS NOT NULL RETURNING r.id
-$$;
+-- Give the number of the route that is settled now; NULL = transactions from before its end still run, so ask again.
+CREATE FUNCTION eventstore.settle_route_v1() RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$
+DECLARE
+    v_id bigint;
+BEGIN
+    UPDATE eventstore.route AS r SET settled = true
+        WHERE NOT r.settled AND r.closed_xid < pg_snapshot_xmin(pg_current_snapshot())
+        RETURNING r.id INTO v_id;
+    IF FOUND THEN
+        ALTER TABLE eventstore.event DISABLE TRIGGER event_announced;
+    END IF;
+    RETURN v_id;
+END $$;
 
 REVOKE ALL ON FUNCTION eventstore.open_route_v1, eventstore.close_route_v1, eventstore.settle_route_v1 FROM PUBLIC;
 
