@@ -116,7 +116,7 @@ def test_followed(page: str, reader: Reader) -> None:
     assert set(reader.stop()) == {0}
 
 
-@pytest.mark.parametrize("page", ["docs/how-to/change-an-event.md"])
+@pytest.mark.parametrize("page", ["docs/how-to/change-an-event.md", "docs/tutorial/decide-and-react.md"])
 def test_how_to_followed(page: str, reader: Reader) -> None:
     """Whoever follows the page, mistakes included, gets what it shows."""
     reader.follow((REPOSITORY / page).read_text("utf-8"))
