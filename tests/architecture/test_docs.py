@@ -21,7 +21,7 @@ from projections.generation import State
 BLOCK = re.compile(r"^```(\w+)?([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 PROGRAMS = ("refold", "eventstore", "projections", "cdc", "replay")
-SHELL = {"python", "export", "make", "pip", "kill", *PROGRAMS}
+SHELL = {"python", "export", "make", "pip", "kill", "psql", "pg_dump", "pg_dumpall", "pg_restore", *PROGRAMS}
 CODE = re.compile(r"`((?:refold|eventstore|projections|cdc|replay) [a-z][^`…]*)`")
 ENVIRONMENT = re.compile(r"REFOLD_[A-Z_]+[A-Z]")
 

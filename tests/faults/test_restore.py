@@ -1,6 +1,11 @@
 """A dump carries a store to another server, whose transaction ids start lower: what goes wrong without care, and what does not."""
 
 import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -8,8 +13,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import text
 
+from compose.postgres import find_binaries
 from eventstore import START, KafkaSettings, RawEvent
 from eventstore.cli import main
 from eventstore.errors import PreconditionFailed, RestoredElsewhere
@@ -189,3 +196,38 @@ async def test_migrated_in_a_savepoint(server: Cluster) -> None:
     new.query("UPDATE eventstore.era SET shift = 7, row_xid = pg_current_xact_id()::text::bigint")
     with pytest.raises(psycopg.errors.RaiseException, match="run backwards"):
         new.query((migrate.migrations_directory() / "versions" / "v0009_restore.down.sql").read_text())
+
+
+async def test_page_is_true(old: Cluster, tmp_path: Path) -> None:
+    """Whoever types what the page says, first on the old server, then on the new one, has a store that goes on."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "restore-a-dump.md").read_text("utf-8")
+    blocks = re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    new = Cluster(tmp_path / "shop")
+    new.stack.state.make()
+    shutil.copy(old.stack.state.directory / "password", new.stack.state.directory)  # the roles bring their passwords along
+    await new.up()
+    try:
+        shop = new.database("shop")
+        for block, cluster in zip(blocks, (old, shop), strict=True):
+            for command in re.findall(r"^\$ (.+)$", block, re.MULTILINE):
+                await asyncio.to_thread(type_in, command, cluster, tmp_path)
+        async with shop.store() as store:
+            assert (await store.append("s0", [RawEvent("x", {})])).version == 11
+            assert await store.count() == 31
+    finally:
+        await new.end()
+
+
+def type_in(command: str, cluster: Cluster, folder: Path) -> None:
+    """Run one command of the page, for the database of *cluster*."""
+    info = conninfo_to_dict(cluster.dsn)
+    names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password", "PGDATABASE": "dbname"}
+    environment = {
+        **os.environ,
+        **{name: str(info[key]) for name, key in names.items()},
+        "PATH": os.pathsep.join((str(find_binaries()), str(Path(sys.executable).parent), os.environ["PATH"])),
+        "REFOLD_POSTGRES_DSN": cluster.dsn,
+        "REFOLD_KAFKA_BOOTSTRAP": "127.0.0.1:1",
+    }
+    done = subprocess.run(command.split(), cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"

@@ -46,7 +46,7 @@ async def test_no_acknowledgement(cluster: Make, proxy: Between, kafka: KafkaSet
     async with server.store() as store:
         writer = start_writer(far, history)
         try:
-            await eventually(lambda: count_ok(history, 5), "five acknowledged appends")
+            await eventually(lambda: count_ok(history, 12), "twelve acknowledged appends; by then the statement is prepared")
             between.break_by(Fault.DROP_REPLIES)
             await eventually(lambda: is_unanswered(server, history), "an event that nobody was told of")
             Recorder(history, "test").bite(fault)
