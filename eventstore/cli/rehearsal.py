@@ -18,8 +18,10 @@ REPORT_S = 1.0
 
 async def rehearse_store(arguments: argparse.Namespace, output: Output) -> int:
     """Decode the store's events, say how it goes, and give the exit code."""
+    from eventstore.forgotten import SubjectForgotten
     from eventstore.postgres.schemas import rehearse
 
+    registry.of(SubjectForgotten)  # the framework's own type, which a store may hold, is declared by that import
     progress = _Progress(output)
     async with open_store("eventstore schemas rehearse") as store:
         done = await rehearse(store.engine, registry, types=arguments.types, share=arguments.sample / 100, tell=progress.tell)

@@ -13,6 +13,7 @@ from json import JSONDecodeError
 from eventstore.codec import loads
 from eventstore.errors import NewerEvent, UndeclaredEvent
 from eventstore.event import Events
+from eventstore.forgotten import FORGOTTEN
 from eventstore.settings import EventSettings
 from eventstore.source import Message, Reader, Record
 
@@ -26,7 +27,7 @@ def guard(reader: Reader, events: Events, policy: EventSettings, skipped: dict[t
     if policy.newer == "skip":
         reader = _skip_newer(reader, skipped)
     if policy.undeclared == "park":
-        reader = _park_undeclared(reader, {each.name for each in events})
+        reader = _park_undeclared(reader, {FORGOTTEN, *(each.name for each in events)})
     return reader
 
 

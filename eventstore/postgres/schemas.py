@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import psycopg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from eventstore.codec import decode, encode
+from eventstore.codec import decode, encode, loads
 from eventstore.errors import SchemaRefused
 from eventstore.event import Events
 from eventstore.postgres.engine import Connection, checkout
 from eventstore.postgres.statements import load
 from eventstore.schema.history import Recorded
-from eventstore.schema.rehearsal import Failed, Rehearsal
+from eventstore.schema.rehearsal import Rehearsal
 from eventstore.stream import START, Position
 
 _HERE = "eventstore.postgres"
@@ -88,64 +88,36 @@ async def rehearse(
     While one page is decoded the next is fetched. *tell* hears how many events are done and where the last one lies.
     """
     rehearsal = Rehearsal(events)
-    page = _Page(START, _array(types), max(1, round(share * _WHOLE)))
+    chosen = {"types": _array(types), "share": max(1, round(share * _WHOLE)), "events": _PAGE_EVENTS, "bytes": _PAGE_BYTES}
     async with checkout(engine) as connection:
-        rows = await page.fetch(connection)
+        rows = await _fetch_page(connection, START, chosen)
         while rows:
-            following = page.after(rows)
-            fetching = asyncio.create_task(following.fetch(connection))
+            last = Position(rows[-1][5], rows[-1][6])
+            fetching = asyncio.create_task(_fetch_page(connection, last, chosen))
             try:
-                firsts = await asyncio.to_thread(_take_page, rehearsal, rows)
+                await asyncio.to_thread(_take_page, rehearsal, rows)
             finally:
-                upcoming = await fetching
-            for name, version, index, failed in firsts:
-                failed.first = await page.locate(connection, following.position, name, version, index)
+                rows = await fetching
             if tell:
-                tell(rehearsal.total, following.position)
-            page, rows = following, upcoming
+                tell(rehearsal.total, last)
     return rehearsal
 
 
-class _Page(NamedTuple):
-    """One page of a rehearsal: what begins after *position*, of *types* (None = all), *share* of 65,536."""
-
-    position: Position
-    types: list[str] | None
-    share: int
-
-    async def fetch(self, connection: Connection) -> list[Any]:
-        """Give a row for each type and version on the page; none at the end."""
-        values = {**self._values(), "types": self.types, "events": _PAGE_EVENTS, "bytes": _PAGE_BYTES}
-        return await (await connection.execute(load(_HERE, "rehearsal_page"), values)).fetchall()
-
-    def after(self, rows: Sequence[Any]) -> _Page:
-        """Give the page that follows *rows*."""
-        return self._replace(position=Position(rows[0][4], rows[0][5]))
-
-    async def locate(self, connection: Connection, last: Position, name: str, version: int, index: int) -> dict[str, Any]:
-        """Say where the event lies that is the *index*-th of its type and version on this page, which ends at *last*."""
-        values = {
-            **self._values(),
-            "last_xid": str(last.xid),
-            "last_position": last.sequence,
-            "type": name,
-            "version": version,
-            "nth": index,
-        }
-        row = await (await connection.execute(load(_HERE, "rehearsal_event"), values)).fetchone()
-        return {} if row is None else {"stream": row[0], "version": row[1], "position": str(Position(row[2], row[3]))}
-
-    def _values(self) -> dict[str, Any]:
-        return {"xid": str(self.position.xid), "position": self.position.sequence, "share": self.share}
+async def _fetch_page(connection: Connection, after: Position, chosen: dict[str, Any]) -> list[Any]:
+    cursor = connection.cursor(binary=True)
+    await cursor.execute(load(_HERE, "rehearsal_page"), {"xid": str(after.xid), "position": after.sequence, **chosen})
+    return await cursor.fetchall()
 
 
-def _take_page(rehearsal: Rehearsal, rows: Sequence[Any]) -> list[tuple[str, int, int, Failed]]:
-    """Decode one page, outside the event loop, which goes on fetching."""
-    return [
-        (name, version, index, failed)
-        for name, version, _, documents, *_ in rows
-        for index, failed in rehearsal.take(name, version, decode(documents))
-    ]
+def _take_page(rehearsal: Rehearsal, rows: Sequence[Any]) -> None:
+    """Decode one page, outside the event loop, which goes on fetching; note where the first of each failure lies."""
+    groups: dict[tuple[str, int], list[Any]] = {}
+    for row in rows:
+        groups.setdefault((row[0], row[1]), []).append(row)
+    for (name, version), found in groups.items():
+        for index, failed in rehearsal.take(name, version, [loads(row[2]) for row in found]):
+            stream, number, xid, sequence = found[index][3:]
+            failed.first = {"stream": stream, "version": number, "position": str(Position(xid, sequence))}
 
 
 def _array(types: Sequence[str] | None) -> list[str] | None:

@@ -14,7 +14,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from eventstore.errors import UsageError
-from eventstore.event import EventType
+from eventstore.event import EventType, registry
+from eventstore.forgotten import FORGOTTEN, SubjectForgotten
 from eventstore.meaning import digest
 from eventstore.schema import Recorded, Verdict, check_history, convert, defaults, drop, move, rename, split
 from eventstore.schema.derivation import derive_read, derive_written
@@ -300,3 +301,10 @@ def test_meaning_of_steps() -> None:
     ]
     assert len({digest(each) for each in steps}) == len(steps)
     assert digest(rename(a="b")) == digest(rename(a="b"))
+
+
+def test_own_types_never_change() -> None:
+    """The schema of the framework's own event type stays what its first release wrote: no app records it, so this does."""
+    schema = {"type": "object", "properties": {"subject": {"type": "string"}}, "required": ["subject"]}
+    [verdict] = check_history([registry.of(SubjectForgotten)], [Recorded(FORGOTTEN, 1, schema)])
+    assert verdict.how == "same"

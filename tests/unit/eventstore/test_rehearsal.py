@@ -106,6 +106,7 @@ def test_policy(events: Events) -> None:
     assert read(record("line-added", 3)) is None
     assert source.newer == {("line-added", 3): 1}
     assert read(record("line-other", 1)) is None
+    assert read(record("subject-forgotten", 1)) is None
     assert read(Given(None)) is None
     with pytest.raises(UndeclaredEvent, match="'line-lost' is declared by no module"):
         read(record("line-lost", 1))
