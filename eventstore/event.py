@@ -210,7 +210,8 @@ def _default(msgspec: Any, field: Any) -> Any:
 def _place(error: Exception) -> str:
     """Say where it does not fit and nothing of what is there, which may be personal."""
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        first = next((each for each in found if each["type"] not in {"is_instance_of", "literal_error"}), found[0])
         return f"{'.'.join(map(str, first['loc']))}: {first['type']}"
     return type(error).__name__
 

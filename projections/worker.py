@@ -96,6 +96,8 @@ class Worker:
             checkout(self._engine) as connection,
             every_tenant(connection, self.projection),
         ):
+            if keyring is None and self.projection.has_personal:
+                log.warning("%s: no master key is configured, so personal fields read as [sealed]", self.generation)
             opener = Opener(keyring)
             pipeline = Pipeline(self.projection, self.generation, topics, connection, exclusive=False, opener=opener)
             self._pipeline = pipeline

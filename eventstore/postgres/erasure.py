@@ -1,8 +1,9 @@
 """Forgetting a person: the key first, then the events that tell everybody.
 
-In between it waits until no process believes the key any more. The events come last on purpose: whatever was opened before lies before
-them in its stream, so that no row can be written with plaintext after its handler was told. Broken off anywhere, the same call goes
-on: the key is gone already, and the events have ids that are made of key and stream.
+Snapshots of the streams go as well: they are states that were folded in the open. In between it waits until no process believes the
+key any more. The events come last on purpose: whatever was opened before lies before them in its stream, so that no row can be written
+with plaintext after its handler was told. Broken off anywhere, the same call goes on: the key is gone already, and the events have ids
+that are made of key and stream.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from eventstore.envelope import NewEvent
 from eventstore.errors import PreconditionFailed
 from eventstore.forgotten import SubjectForgotten
 from eventstore.postgres.engine import checkout
+from eventstore.postgres.snapshots import PostgresSnapshots
 from eventstore.postgres.statements import load
 from eventstore.postgres.store import PostgresEventStore
 from eventstore.privacy.keyring import Keyring
@@ -62,7 +64,9 @@ async def forget(store: PostgresEventStore, subject: str, tell: Tell) -> Erased:
     tell(f"the key of {subject} is gone; waiting {keyring.cache_s:g} s until no process holds it any more")
     await asyncio.sleep(keyring.cache_s)
     streams = await find_streams(store, key)
+    snapshots = PostgresSnapshots(store.engine)
     for stream in streams:
+        await snapshots.drop(stream)
         told = SubjectForgotten(split(subject)[1])
         await store.append(stream, [NewEvent(told, id=uuid5(key, stream))])
     return Erased(subject, key, sum(streams.values()), list(streams))

@@ -57,10 +57,16 @@ def _make_naming(python: type, named: Naming) -> Callable[[Any], str]:
 
 
 def _hints(python: Any) -> Mapping[str, Any]:
+    """Give the annotations of a class; those that can't be resolved from here and don't speak of Personal are left out."""
     try:
         return typing.get_type_hints(python, include_extras=True)
     except TypeError:
         return {}
+    except NameError:
+        texts = {name: hint for base in reversed(python.__mro__) for name, hint in vars(base).get("__annotations__", {}).items()}
+        if any(isinstance(each, str) and "Personal" in each for each in texts.values()):
+            raise
+        return {name: hint for name, hint in texts.items() if not isinstance(hint, str)}
 
 
 def _find(python: Any, above: Path, seen: frozenset[Any]) -> Iterator[Path]:

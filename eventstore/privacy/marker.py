@@ -49,13 +49,18 @@ def is_redacted(value: object) -> TypeIs[Redacted]:
 
 
 class PersonalMark:
-    """The mark under `Personal`; validation lets a Redacted pass whatever the field's type, and generated schemas note it."""
+    """The mark under `Personal`; generated schemas note it.
+
+    Validation lets a Redacted pass whatever the field's type, and makes one of the text that it becomes in JSON.
+    """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.union_schema([core_schema.is_instance_schema(Redacted), handler(source)], mode="left_to_right")
+        written = core_schema.literal_schema([str(REDACTED), str(SEALED)])
+        again = core_schema.no_info_after_validator_function(Redacted, written)
+        return core_schema.union_schema([core_schema.is_instance_schema(Redacted), again, handler(source)], mode="left_to_right")
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        plain: Any = schema["choices"][1] if schema["type"] == "union" else schema
+        plain: Any = schema["choices"][-1] if schema["type"] == "union" else schema
         return {**handler(plain), "$comment": "personal: sealed with the key of the event's subject"}
 
 
