@@ -273,16 +273,19 @@ class Repository(Generic[C, E, S]):
             return
         if not self._policy(Load(loaded.version, loaded.folded, loaded.seconds)):
             return
+        if any(self._events.named(name).privacy for name in loaded.kinds):
+            self._tell_once(stream, "persons' data went into its state, which must end with their keys: it is folded each time")
+            return
         state = self._codec.encode(loaded.state)
         if state is None:
-            self._tell_once(stream)
+            self._tell_once(stream, "its state does not read back equal from JSON; give Decider(state=...)")
             return
         made = Snapshot(stream, self.decider.fingerprint, loaded.version, loaded.last_id, loaded.kinds, state, seal(state))
         self._start(stream, self._snapshots.save(made))
 
-    def _tell_once(self, stream: str) -> None:
+    def _tell_once(self, stream: str, reason: str) -> None:
         if not self._told:
-            log.warning("no snapshot of %r: its state does not read back equal from JSON; give Decider(state=...)", stream)
+            log.warning("no snapshot of %r: %s", stream, reason)
         self._told = True
 
     def _discard(self, stream: str, reason: str) -> None:

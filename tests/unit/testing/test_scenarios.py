@@ -13,9 +13,13 @@ from typing import Any
 import pytest
 
 from eventstore import event
+from eventstore.decider import Decider
 from eventstore.errors import UsageError
+from eventstore.privacy import Personal, Subject
 from eventstore.process import Call, Cancel, Complete, Schedule, Send
-from eventstore.testing import Clock, MemoryEventStore, given_for
+from eventstore.repository import Repository
+from eventstore.snapshot import every
+from eventstore.testing import Clock, MemoryEventStore, MemorySnapshots, given_for
 from examples.fulfilment.billing import PaymentReceived, RequestPayment
 from examples.fulfilment.fulfilment import PATIENCE, PaymentOverdue, fulfilment
 from examples.fulfilment.orders import (
@@ -136,6 +140,22 @@ async def test_clock(event_store: MemoryEventStore, clock: Clock) -> None:
     await event_store.append("order-1", [OrderPaid(1)])
     first, second = [each.recorded_at async for each in event_store.read_stream("order-1")]
     assert second - first == timedelta(days=1)
+
+
+@event("scenario-named")
+class Named:
+    who: Subject
+    name: Personal[str]
+
+
+async def test_personal(event_store: MemoryEventStore, snapshots: MemorySnapshots, caplog: pytest.LogCaptureFixture) -> None:
+    """Personal data needs no keys in memory; a state that it went into gets no snapshot, and the log says why."""
+    names = Decider(list[str], lambda state, named: [*state, named.name], lambda name, _: [Named("person-1", name)])
+    async with Repository(event_store, names, snapshots=snapshots, policy=every(1)) as repository:
+        await repository.handle("a", "Ada")
+        assert (await repository.load("a")).state == ["Ada"]
+    assert snapshots.kept == {}
+    assert "persons' data" in caplog.text
 
 
 PLUGIN_TEST = '''
