@@ -19,6 +19,10 @@ from eventstore import PostgresSettings, RawEvent
 from eventstore.errors import PreconditionFailed
 from eventstore.postgres import PostgresEventStore, checkout, migrate, open_engine
 from eventstore.postgres.roles import read_duties, script, settle_roles
+from projections.readmodels.postgres import create_tables
+from projections.readmodels.views import create_views
+from projections.supervisor import make_live
+from tests.bank.release1 import bank
 from tests.integration.security.conftest import DUTIES
 from tests.stack.databases import Databases
 
@@ -65,7 +69,6 @@ async def fresh(databases: Databases, prefix: str) -> AsyncIterator[Fresh]:
         with suppress(psycopg.Error):  # what remains for another database is dropped with it
             databases._run("DROP ROLE IF EXISTS {}", f"{prefix}_{duty}")
     for user in logins:
-        databases._run("DROP OWNED BY {}", user)
         databases._run("DROP ROLE {}", user)
 
 
@@ -131,6 +134,29 @@ async def test_login_without_rights(fresh: Fresh, prefix: str, databases: Databa
     async with PostgresEventStore.open(engine=engine) as store:
         assert (await store.append("a", [RawEvent("x", {})])).version == 2
         assert [each.version async for each in store.read_stream("a", decoded=False)] == [1, 2]
+
+
+async def test_generation_older_than_roles(fresh: Fresh, prefix: str, databases: Databases) -> None:
+    """What was made before there were roles goes on: its views still move, readers may read it, and the next one belongs to projectors."""
+    engine = await fresh("NOCREATEROLE")
+    await migrate.migrate(engine)
+    old = await make_live(engine, bank.projection, "old", {"topic": 1}, prefix)
+    assert await create_views(engine, bank.projection, old)
+    with psycopg.connect(databases._dsn, autocommit=True) as administrator:
+        administrator.execute(await script(engine))  # type: ignore[arg-type]
+    assert faults(await settle_roles(engine)) == []
+    assert await create_views(engine, bank.projection, old)
+    async with engine.begin() as connection:
+        await create_tables(connection, bank.projection, "rm_bank_g2")
+    readable = "SELECT has_table_privilege(%s, %s, 'SELECT'), tableowner FROM pg_tables WHERE schemaname || '.' || tablename = %s"
+    async with checkout(engine) as connection:
+        owners = []
+        for table in (f"{old.schema_name}.balance", "rm_bank_g2.balance"):
+            row = await (await connection.execute(readable, (f"{prefix}_reader", table, table))).fetchone()
+            assert row is not None
+            assert row[0], table
+            owners.append(row[1])
+        assert owners == [connection.info.user, f"{prefix}_projector"]
 
 
 async def test_login_that_creates_roles(fresh: Fresh, prefix: str) -> None:
