@@ -1,0 +1,83 @@
+"""What the relay asks of its topic: as many partitions as it began with, and every record kept by enough brokers."""
+
+import json
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from eventstore import KafkaSettings, PostgresSettings, RawEvent
+from eventstore.cli import main
+from eventstore.errors import PreconditionFailed
+from eventstore.log.admin import Admin
+from eventstore.log.topics import ensure_events_topic
+from eventstore.postgres import PostgresEventStore
+from eventstore.relay import Relay
+
+
+async def extend(kafka: KafkaSettings, partitions: int) -> None:
+    """Give the events topic more partitions, as an administrator might."""
+    from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await client.start()
+    await client.create_partitions({kafka.events_topic: NewPartitions(partitions)})
+    await client.close()
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+async def test_extended_topic(
+    store: PostgresEventStore, kafka: KafkaSettings, engine: AsyncEngine, readable, remembered: bool
+) -> None:
+    """A topic that was extended is refused although the setting was raised too, remembered or seen in the records' places."""
+    for each in range(20):
+        await store.append(f"s{each}", [RawEvent("x", {})])
+    await readable(20)
+    await Relay(engine, kafka).drain()
+    if not remembered:
+        async with engine.begin() as connection:
+            await connection.exec_driver_sql("DELETE FROM eventstore.topic")
+    await extend(kafka, 7)
+    with pytest.raises(PreconditionFailed, match="a topic that was extended can't be mended") as refused:
+        await Relay(engine, kafka.model_copy(update={"partitions": 7})).drain()
+    assert refused.value.exit_code == 3
+    with pytest.raises(PreconditionFailed, match="has 7 partitions, REFOLD_KAFKA_PARTITIONS says 3"):
+        await Relay(engine, kafka).drain()
+
+
+async def test_emptied_topic_begins_anew(store: PostgresEventStore, kafka: KafkaSettings, engine: AsyncEngine, readable) -> None:
+    """After the topic was deleted, everything may be relayed again into another number of partitions."""
+    await store.append("s", [RawEvent("x", {})])
+    await readable(1)
+    await Relay(engine, kafka).drain()
+    wider = kafka.model_copy(update={"partitions": 5, "topic_prefix": f"{kafka.topic_prefix}w"})
+    assert (await Relay(engine, wider).drain()).published == 1
+    async with Admin.open(wider) as admin:
+        await admin.delete_topics([wider.events_topic])
+    assert (await Relay(engine, wider.model_copy(update={"partitions": 4})).drain()).published == 1
+
+
+async def test_copies(kafka: KafkaSettings) -> None:
+    """The topic is made with the wanted min.insync.replicas; one that asks fewer brokers is refused with both ways out."""
+    await ensure_events_topic(kafka)
+    async with Admin.open(kafka) as admin:
+        assert (await admin.configuration(kafka.events_topic))["min.insync.replicas"] == "1"
+    with pytest.raises(PreconditionFailed, match=r"min.insync.replicas=1.*kafka-configs.*REFOLD_KAFKA_MIN_INSYNC=1"):
+        await ensure_events_topic(kafka.model_copy(update={"replication": 3}))
+
+
+def test_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, settings: PostgresSettings, topic_prefix: str
+) -> None:
+    """`relay --shards` shows that nobody relays, `relay --plan` the partitions for a rate; neither needs a broker."""
+    monkeypatch.setenv("REFOLD_POSTGRES_DSN", settings.dsn.get_secret_value())
+    monkeypatch.setenv("REFOLD_KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setenv("REFOLD_KAFKA_TOPIC_PREFIX", topic_prefix)
+    assert main(["relay", "--shards", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["relays"], shown["free"], shown["shards"]["0"]) == ([], [0, 1, 2, 3], [0, 4])
+    assert main(["relay", "--shards"]) == 0
+    assert "shard 3 (partitions 3): relayed by nobody" in capsys.readouterr().out
+    assert main(["relay", "--plan", "45000"]) == 0
+    assert capsys.readouterr().out.startswith("5 partitions for 45000 events a second")
+    assert main(["relay", "--plan", "45000", "--read-rate", "0.001", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["partitions"] == 45_000_000
