@@ -63,33 +63,18 @@ async def _examine(engine: Any, limit_s: float) -> tuple[list[Finding], dict[str
 async def _check_relay(engine: Any, limit_s: float) -> tuple[Finding, dict[str, Any] | None]:
     """Compare the end of the log with the store: a relay that died shows no lag of its own."""
     from eventstore.postgres.checkup import Finding
+    from eventstore.relay.lag import find_lag
     from eventstore.settings import KafkaSettings
+    from eventstore.stream import START
 
     kafka = KafkaSettings().model_copy(update={"request_timeout_s": _KAFKA_TIMEOUT_S})
     try:
-        return await _measure_relay(engine, kafka, limit_s)
+        lag = await find_lag(engine, kafka)
     except RefoldError as error:
         return Finding("relay", "unknown", str(error)), None
-
-
-async def _measure_relay(engine: Any, kafka: Any, limit_s: float) -> tuple[Finding, dict[str, Any] | None]:
-    from eventstore.log.admin import Admin
-    from eventstore.log.tail import read_tail
-    from eventstore.log.wire import position_of
-    from eventstore.postgres.checkup import Finding
-    from eventstore.postgres.pages import measure_lag
-    from eventstore.stream import START
-
-    topic = kafka.events_topic
-    async with Admin.open(kafka) as admin:
-        partitions = await admin.partitions(topic)
-    tails = await read_tail(kafka, topic, partitions) if partitions else {}
-    position = max((position_of(each) for each in tails.values()), default=START)
-    waiting, lag_s = await measure_lag(engine, position)
-    facts = {"topic": topic, "position": str(position), "waiting": waiting, "lag_s": lag_s}
-    said = f"topic {topic} ends at position {position}; {waiting} readable events are not in it, the first for {lag_s:.1f} s"
-    if lag_s <= limit_s:
-        return Finding("relay", "ok", said), facts
-    if not tails:
-        return Finding("relay", "warn", said, "start one, if events are to reach Kafka: eventstore relay"), facts
-    return Finding("relay", "wrong", said, "look at the relay's log, or start one: eventstore relay"), facts
+    said = f"topic {lag.topic} ends at position {lag.position}; {lag.waiting} readable events are not in it, the first for {lag.lag_s:.1f} s"
+    if lag.lag_s <= limit_s:
+        return Finding("relay", "ok", said), lag.facts()
+    if lag.position == START:
+        return Finding("relay", "warn", said, "start one, if events are to reach Kafka: eventstore relay"), lag.facts()
+    return Finding("relay", "wrong", said, "look at the relay's log, or start one: eventstore relay"), lag.facts()

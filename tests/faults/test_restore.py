@@ -184,6 +184,14 @@ async def test_older_dump_than_the_log(server: Cluster, new: Cluster, path: Path
             await Relay(store.engine, kafka).drain()
 
 
+async def test_one_clock(old: Cluster) -> None:
+    """No function of the schema asks the server for its own transaction ids, whichever revision made it."""
+    raw = """SELECT proname FROM pg_proc WHERE pronamespace = 'eventstore'::regnamespace
+        AND prosrc ~ 'pg_current_(xact_id|snapshot)\\(\\)' ORDER BY 1"""
+    found = {row[0] for row in old.query(raw)}
+    assert found == {"current_xid_v1", "horizon_v1", "restored_v1", "snapshot_v1"}, "take it from eventstore.current_xid_v1"
+
+
 async def test_migrated_in_a_savepoint(server: Cluster) -> None:
     """Migrated within a savepoint of the user's own transaction the store is settled as well, and a shifted one can't go down."""
     new = server.database("savepoint")
