@@ -17,6 +17,8 @@ FACES = (
     "cdc",
     "cdc.change",
     "eventstore.postgres",
+    "eventstore.process",
+    "eventstore.testing",
     "eventstore.relay",
     "eventstore.schema",
     "projections.serving",

@@ -43,6 +43,8 @@ def test_used(repository: Path) -> None:
     faces = (
         "eventstore",
         "eventstore.postgres",
+        "eventstore.process",
+        "eventstore.testing",
         "eventstore.relay",
         "eventstore.schema",
         "projections",

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, assert_type
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from eventstore import (
     STREAM_EXISTS,
     Append,
     ConditionFailed,
+    Decider,
     DuplicateEvent,
     Envelope,
     Events,
@@ -25,19 +26,24 @@ from eventstore import (
     FailIf,
     ForgottenSubject,
     Found,
+    Handled,
+    Inquiry,
     KafkaSettings,
+    Loaded,
     Marker,
     NewEvent,
     Personal,
     Position,
     PostgresSettings,
     PrivacySettings,
+    ProcessSettings,
     Query,
     QueryItem,
     RawEvent,
     Redacted,
     RefoldError,
     RelaySettings,
+    Repository,
     Subject,
     SubjectForgotten,
     Token,
@@ -48,7 +54,8 @@ from eventstore import (
     registry,
     upcast,
 )
-from eventstore.postgres import PostgresEventStore, checkout, load, open_engine
+from eventstore.postgres import Agenda, PostgresEventStore, PostgresSnapshots, checkout, load, open_engine
+from eventstore.process import Call, Cancel, Complete, Effect, Process, Processes, Record, Schedule, Send, command
 from eventstore.relay import Relay
 from eventstore.schema import (
     Break,
@@ -65,6 +72,8 @@ from eventstore.schema import (
     split,
     within,
 )
+from eventstore.snapshot import either, every, slower
+from eventstore.testing import Clock, MemoryEventStore, MemorySnapshots, given_for
 from projections import Projection, Projections, Table
 from projections.serving import ReadModels
 
@@ -238,3 +247,75 @@ def upcasters() -> list[Verdict]:
     verdicts = check_history(registry, [Recorded("order-noted", 1, {"type": "object"})])
     breaks: list[Break] = [each for verdict in verdicts for each in verdict.breaks]
     return verdicts if breaks else []
+
+
+@command("place-order")
+class PlaceOrder:
+    customer: str
+    cents: int
+
+
+@command("order-overdue")
+class OrderOverdue:
+    pass
+
+
+@dataclass(frozen=True)
+class Order:
+    cents: int = 0
+
+
+OrderEvent = OrderPlaced | OrderNoted
+
+
+def evolve(order: Order, happened: OrderEvent) -> Order:
+    return Order(happened.cents) if isinstance(happened, OrderPlaced) else order
+
+
+def decide(wanted: PlaceOrder, order: Order) -> list[OrderEvent]:
+    return [] if order.cents else [OrderPlaced(wanted.customer, wanted.cents)]
+
+
+def react(state: Order, happened: OrderEvent | OrderOverdue) -> list[Effect]:
+    if isinstance(happened, OrderPlaced):
+        return [
+            Schedule("overdue", OrderOverdue(), after=timedelta(days=1)),
+            Send("order-2", PlaceOrder(happened.customer, state.cents)),
+            Record("order-3", OrderNoted("placed")),
+            Call("mail", {"to": happened.customer}, at_most_once=True),
+        ]
+    return [Cancel("overdue"), Complete()]
+
+
+def remember(state: Order, happened: OrderEvent | OrderOverdue) -> Order:
+    return state if isinstance(happened, OrderOverdue) else evolve(state, happened)
+
+
+def begin(instance: str) -> Order:
+    return Order(len(instance))
+
+
+orders = Decider(Order, evolve, decide)
+chain: Process[OrderEvent | OrderOverdue, Order] = Process("chain", begin, remember, react, events=[OrderPlaced, OrderNoted])
+program = Processes(chain)
+program.route(orders, PlaceOrder)
+
+
+async def place(store: PostgresEventStore) -> None:
+    policy = either(every(100), slower(0.1))
+    async with Repository(store, orders, snapshots=PostgresSnapshots(store.engine), policy=policy) as repository:
+        handled = await repository.handle("order-1", PlaceOrder("ada", 5), expected=0)
+        assert_type(handled, Handled[OrderEvent, Order])
+        assert_type(await repository.load("order-1", version=1), Loaded[Order])
+    over = await Inquiry(store, orders).handle(Query(QueryItem((OrderPlaced,))), PlaceOrder("ada", 5), stream="order-4")
+    assert_type(over.state, Order)
+    task_id = await Agenda(store.engine).send("order-1", PlaceOrder("ada", 5), after=timedelta(hours=1))
+    assert_type(await Agenda(store.engine).cancel(task_id), bool)
+
+
+async def rehearse() -> type[ProcessSettings]:
+    clock = Clock()
+    repository = Repository(MemoryEventStore(clock), orders, snapshots=MemorySnapshots())
+    await repository.handle("order-1", PlaceOrder("ada", 5))
+    given_for(orders)().when(PlaceOrder("ada", 5)).then(OrderPlaced("ada", 5))
+    return ProcessSettings

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import assert_type
 
-from eventstore import NO_STREAM, Personal, Query, QueryItem, event
+from eventstore import NO_STREAM, Decider, Personal, Query, QueryItem, Repository, event
 from eventstore.postgres import PostgresEventStore, checkout
 from projections import Projection
 
@@ -48,3 +48,25 @@ async def append(store: PostgresEventStore, name: str) -> None:
     await store.read(QueryItem(tags=("parcel:1",)))  # refused
     async with checkout(store.engine) as connection:
         await connection.execute(f"SELECT * FROM {name}")  # refused
+
+
+def add_weight(grams: int, happened: ParcelSent) -> int:
+    return grams + happened.grams
+
+
+def weigh(wanted: str, grams: int) -> list[ParcelSent]:
+    return [ParcelSent(wanted, grams)]
+
+
+def weigh_badly(wanted: str, grams: str) -> list[ParcelSent]:
+    return [ParcelSent(wanted, len(grams))]
+
+
+scales = Decider(int, add_weight, weigh)
+Decider(int, add_weight, weigh_badly)  # refused
+
+
+async def handle(store: PostgresEventStore) -> None:
+    repository = Repository(store, scales)
+    await repository.handle("parcel-1", 5)  # refused
+    (await repository.handle("parcel-1", "ada")).state.upper()  # refused
