@@ -65,7 +65,9 @@ class Reader:
             with log:
                 self.background.append(subprocess.Popen(words, cwd=self.folder, env=self.environment, stdout=log, stderr=log))
             return
-        done = subprocess.run(shlex.split(command), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            shlex.split(command), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120
+        )
         logs = "".join(f"\n{path.name}:\n{path.read_text('utf-8')}" for path in sorted(self.folder.glob("*.log")))
         assert done.returncode == code, f"$ {command}\n{done.stdout}{done.stderr}{logs}"
         assert matches(done.stdout, expected), f"$ {command}\n{done.stdout}\nis not\n{chr(10).join(expected)}{logs}"
@@ -116,7 +118,14 @@ def test_followed(page: str, reader: Reader) -> None:
     assert set(reader.stop()) == {0}
 
 
-@pytest.mark.parametrize("page", ["docs/how-to/change-an-event.md", "docs/tutorial/decide-and-react.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "docs/how-to/change-an-event.md",
+        "docs/tutorial/decide-and-react.md",
+        "docs/how-to/guard-a-rule.md",
+    ],
+)
 def test_how_to_followed(page: str, reader: Reader) -> None:
     """Whoever follows the page, mistakes included, gets what it shows."""
     reader.follow((REPOSITORY / page).read_text("utf-8"))
