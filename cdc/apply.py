@@ -1,32 +1,36 @@
 """`cdc apply`: from a declaration to a connector that is proved to capture. Running it again changes nothing.
 
-Order: look at everything first (nothing is changed when a check fails), then the publication, then the connector, then the
-proof. What is already as declared is left alone; a paused, stopped or failed connector is set going again, because a
-declaration says that it runs.
+It carries out exactly what `cdc plan` shows, since both take it from `cdc.plan.diff`: everything is looked at first, and nothing
+is changed when a check fails; then the database, the topics, the connector, and the proof. A paused, stopped or failed connector
+is set going again, because a declaration says that it runs.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cdc.check import check_columns, check_server, check_slots, check_tables
 from cdc.connect.client import ConnectClient
-from cdc.connect.config import build_config, compare_config, connector_name, server_name
+from cdc.connect.config import Names, find_names, name_topic
 from cdc.connect.declaration import Connector
-from cdc.connect.settings import ConnectSettings, SourceSettings
+from cdc.connect.settings import ConnectSettings
 from cdc.database import SourceDatabase, open_database
-from cdc.finding import Finding
+from cdc.plan.diff import plan_connector
+from cdc.plan.step import Plan, Step
 from cdc.proof import Proof, Report
+from cdc.survey import find_dsn, survey_world
 from eventstore.errors import HeldElsewhere, PreconditionFailed, UsageError
+from eventstore.log.admin import Admin
 from eventstore.settings import KafkaSettings
+
+_SIGNS = {"+": "created", "~": "changed", "-": "removed"}
 
 
 @dataclass(slots=True)
 class Applied:
-    """What an apply did: *publication* and *config* are `created`, `changed` or `unchanged`."""
+    """What an apply did: *publication* and *config* are `created`, `changed` or `unchanged`, *steps* what the plan held."""
 
     connector: str
     publication: str = "unchanged"
@@ -34,16 +38,24 @@ class Applied:
     changes: dict[str, tuple[str | None, str | None]] = field(default_factory=dict[str, tuple[str | None, str | None]])
     topics: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
+    steps: list[str] = field(default_factory=list[str])
     seconds: float = 0.0
 
     @property
     def changed(self) -> bool:
         """Whether anything was created or changed."""
-        return self.publication != "unchanged" or self.config != "unchanged"
+        return bool(self.steps)
 
     def facts(self) -> dict[str, Any]:
         """Give the outcome for `--json`."""
         return {**asdict(self), "changed": self.changed}
+
+
+async def read_plan(connector: Connector, *, kafka: KafkaSettings | None = None, settings: ConnectSettings | None = None) -> Plan:
+    """Give what `apply_connector` would do now. Raises Unreachable, UsageError, PreconditionFailed when a secret can't be read."""
+    chosen = kafka or KafkaSettings()
+    async with ConnectClient(settings) as connect:
+        return plan_connector(connector, chosen, await survey_world(connector, chosen, connect))
 
 
 async def apply_connector(
@@ -52,111 +64,122 @@ async def apply_connector(
     kafka: KafkaSettings | None = None,
     settings: ConnectSettings | None = None,
     timeout_s: float = 120.0,
+    allow_breaking: bool = False,
     report: Report = lambda _: None,
 ) -> Applied:
     """Make *connector* exist and capture, and return once that is proved.
 
-    Raises PreconditionFailed when a check fails (nothing was changed), UsageError when Connect refuses an option, TimedOut when
-    the proof did not come within *timeout_s*, ConnectorFailed with the classified trace, Unreachable.
+    Raises PreconditionFailed when a check fails, or when a change would alter the form of the records and *allow_breaking* is
+    not given (nothing was changed then), UsageError when Connect refuses an option, TimedOut when the proof did not come within
+    *timeout_s*, ConnectorFailed with the classified trace, Unreachable.
     """
     started = time.monotonic()
     chosen = kafka or KafkaSettings()
-    config = build_config(connector, chosen)
-    applied = Applied(connector_name(connector.name, chosen))
-    applied.topics = [f"{applied.connector}.{table}" for table in connector.tables]
-    slot = server_name(connector.name, chosen)
-    async with ConnectClient(settings) as connect, open_database(SourceSettings().find(connector.find_dsn)) as database:
-        report(f"Kafka Connect {await connect.read_version()}, source database {database.address}")
-        await _check(connector, slot, database, applied, report)
-        await _validate(connect, config)
-        running = await connect.read_config(applied.connector)
-        _refuse_move(applied.connector, running, config)
-        applied.publication = await database.settle_publication(slot, connector.tables)
-        report(f"publication {slot} {applied.publication}")
-        if applied.publication == "changed":
-            applied.warnings.append("rows that an added table already holds are not captured: only what changes from now on is")
-        stale = await _settle(connect, database, applied, running, config)
-        report(f"connector {applied.connector} {applied.config}")
-        await Proof(connect, database, applied.connector, slot, started + timeout_s, report, stale).wait()
+    names = find_names(connector, chosen)
+    async with ConnectClient(settings) as connect:
+        world = await survey_world(connector, chosen, connect)
+        report(f"Kafka Connect {world.version}, {len(connector.tables)} tables looked at")
+        plan = plan_connector(connector, chosen, world)
+        applied = _begin(plan, connector, names)
+        for warning in applied.warnings:
+            report(f"warning: {warning}")
+        refuse_plan(plan, connector.name, allow_breaking=allow_breaking)
+        stale = world.state.failure if world.state is not None else ""
+        async with open_database(find_dsn(connector, world.config)) as database:
+            await Work(connect, database, chosen, names, report).carry_out(plan.steps)
+            _sum_up(applied, plan.steps)
+            await Proof(connect, database, names.connector, names.slot, started + timeout_s, report, stale).wait()
     applied.seconds = round(time.monotonic() - started, 2)
     return applied
 
 
-async def _check(connector: Connector, slot: str, database: SourceDatabase, applied: Applied, report: Report) -> None:
-    server = await database.read_server(connector.user)
-    found = check_server(server, connector.user)
-    found += check_slots(server, await database.read_slot(slot))
-    found += check_tables(await database.read_tables(connector.tables, connector.user), connector.user)
-    refuse_failures(found, connector.name)
-    found += check_columns(await database.read_columns(connector.tables))
-    applied.warnings += [str(finding) for finding in found]
-    for warning in applied.warnings:
-        report(f"warning: {warning}")
-    report(f"{len(connector.tables)} tables checked")
-
-
-def refuse_failures(found: Sequence[Finding], name: str) -> None:
-    """Raise PreconditionFailed with every failed check in *found*, if any."""
-    failed = [finding for finding in found if finding.severity == "fail"]
-    if failed:
-        listed = "".join(f"\n  {finding}" for finding in failed)
+def refuse_plan(plan: Plan, name: str, *, allow_breaking: bool = False) -> None:
+    """Raise for every failed check in *plan*, and for breaking changes that were not allowed."""
+    refused = [finding for finding in plan.failures if finding.code == "option"]
+    if refused:
+        listed = "; ".join(finding.what for finding in refused)
+        raise UsageError(f"Debezium refuses the configuration, nothing was changed: {listed}", options=[f.what for f in refused])
+    if plan.failures:
+        listed = "".join(f"\n  {finding}" for finding in plan.failures)
+        codes = [finding.code for finding in plan.failures]
+        raise PreconditionFailed(f"connector {name} can't be applied, nothing was changed:{listed}", checks=codes)
+    breaking = [change.name for step in plan.steps for change in step.changes if change.effect in ("values", "identity")]
+    if breaking and not allow_breaking and not any(step.action == "create-connector" for step in plan.steps):
         raise PreconditionFailed(
-            f"connector {name} can't be applied, nothing was changed:{listed}", checks=[f.code for f in failed]
+            f"connector {name}: changing {', '.join(breaking)} alters the form of the records from here on, so that whoever reads "
+            "the topics must know both; nothing was changed. See `cdc plan`, and allow it with --allow-breaking",
+            options=breaking,
         )
 
 
-async def _validate(connect: ConnectClient, config: dict[str, str]) -> None:
-    errors = await connect.validate({"name": config["topic.prefix"], **config})
-    if errors:
-        listed = "; ".join(f"{option}: {' '.join(told)}" for option, told in errors.items())
-        raise UsageError(f"Debezium refuses the configuration, nothing was changed: {listed}", options=errors)
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Carries steps out, each by the one request or statement it stands for."""
+
+    connect: ConnectClient
+    database: SourceDatabase
+    kafka: KafkaSettings
+    names: Names
+    report: Report
+
+    async def carry_out(self, steps: Sequence[Step]) -> None:
+        """Do all *steps* in their order. What was done stays done when a later one fails; running again does the rest."""
+        verbs: dict[str, Callable[[Step], Awaitable[object]]] = {
+            "sql": lambda step: self.database.execute(step.statement),
+            "create-topic": self._create_topic,
+            "alter-topic": self._alter_topic,
+            "create-connector": self._create,
+            "put-config": lambda step: self.connect.put_config(self.names.connector, step.values),
+            "resume": lambda _: self.connect.resume(self.names.connector),
+            "restart": lambda _: self.connect.restart(self.names.connector, only_failed=True),
+        }
+        for step in steps:
+            if step.action != "wait":
+                await verbs[step.action](step)
+                self.report(f"{step.thing} {step.name} {_SIGNS[step.sign]}")
+
+    async def _create_topic(self, step: Step) -> None:
+        async with Admin.open(self.kafka) as admin:
+            await admin.create_topic(step.name, step.partitions, step.values)
+
+    async def _alter_topic(self, step: Step) -> None:
+        async with Admin.open(self.kafka) as admin:
+            await admin.alter_topic(step.name, step.values)
+
+    async def _create(self, step: Step) -> None:
+        """Create the connector stopped, clear what a deleted namesake left behind, and set it going.
+
+        Offsets without a slot would skip the snapshot; a slot without offsets would repeat old changes after it.
+        """
+        name, slot = self.names.connector, await self.database.read_slot(self.names.slot)
+        if slot is not None and slot["active"]:
+            raise HeldElsewhere(
+                f"the slot {self.names.slot} is read by someone else: another connector or consumer uses our name"
+            )
+        await self.connect.create(name, step.values, stopped=True)
+        has_offsets = bool(await self.connect.read_offsets(name))
+        if has_offsets and slot is None:
+            await self.connect.delete_offsets(name)
+        if slot is not None and not has_offsets:
+            await self.database.drop_slot(self.names.slot)
+        await self.connect.resume(name)
 
 
-def _refuse_move(name: str, running: dict[str, str] | None, config: dict[str, str]) -> None:
-    there = config["database.dbname"] if running is None else running.get("database.dbname")
-    if there != config["database.dbname"]:
-        raise PreconditionFailed(
-            f"connector {name} captures the database {there!r}, not {config['database.dbname']!r}, and its offsets mean nothing there: "
-            "`cdc teardown` it first, or give the new one another name"
-        )
+def _begin(plan: Plan, connector: Connector, names: Names) -> Applied:
+    topics = [name_topic(names.prefix, table) for table in connector.tables]
+    warnings = [str(finding) for finding in plan.findings if finding.severity == "warn"]
+    applied = Applied(plan.connector, topics=topics, warnings=warnings)
+    if any(step.thing == "publication" and step.sign == "~" for step in plan.steps):
+        applied.warnings.append("rows that an added table already holds are not captured: only what changes from now on is")
+    return applied
 
 
-async def _settle(
-    connect: ConnectClient, database: SourceDatabase, applied: Applied, running: dict[str, str] | None, config: dict[str, str]
-) -> str:
-    """Create, change or revive the connector; give the trace of a failure from before, which may still show for a moment."""
-    name = applied.connector
-    if running is None:
-        await _create(connect, database, name, config)
-        applied.config = "created"
-        return ""
-    state = await connect.read_state(name)
-    applied.changes = compare_config(running, config)
-    if applied.changes:
-        await connect.put_config(name, config)
-        applied.config = "changed"
-    if state is not None and state.state in ("PAUSED", "STOPPED"):
-        await connect.resume(name)
-    if state is not None and state.failure:
-        await connect.restart(name, only_failed=True)
-        return state.failure
-    return ""
-
-
-async def _create(connect: ConnectClient, database: SourceDatabase, name: str, config: dict[str, str]) -> None:
-    """Create the connector stopped, clear what a deleted namesake left behind, and set it going.
-
-    Offsets without a slot would skip the snapshot; a slot without offsets would repeat old changes after it.
-    """
-    slot = await database.read_slot(config["slot.name"])
-    if slot is not None and slot["active"]:
-        raise HeldElsewhere(
-            f"the slot {config['slot.name']} is read by someone else: another connector or consumer uses our name"
-        )
-    await connect.create(name, config, stopped=True)
-    has_offsets = bool(await connect.read_offsets(name))
-    if has_offsets and slot is None:
-        await connect.delete_offsets(name)
-    if slot is not None and not has_offsets:
-        await database.drop_slot(config["slot.name"])
-    await connect.resume(name)
+def _sum_up(applied: Applied, steps: Sequence[Step]) -> None:
+    for step in steps:
+        applied.steps.append(f"{step.sign} {step.thing} {step.name}")
+        if step.thing == "publication":
+            applied.publication = _SIGNS[step.sign]
+        if step.action in ("create-connector", "put-config"):
+            applied.config = _SIGNS[step.sign]
+        if step.action == "put-config":
+            applied.changes = {change.name: (change.old, change.new) for change in step.changes}

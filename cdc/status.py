@@ -8,14 +8,16 @@ from typing import Any
 
 from cdc.check import Facts, check_publication, check_slot
 from cdc.connect.client import ConnectClient
-from cdc.connect.config import LOSSLESS, PLUGIN, connector_name
+from cdc.connect.config import LOSSLESS, PLUGIN, find_names
 from cdc.connect.declaration import Connector
+from cdc.connect.scope import list_captured
 from cdc.connect.state import ConnectorState
 from cdc.connect.trace import classify
 from cdc.database import SourceDatabase, open_database
 from cdc.finding import Finding
+from cdc.plan.source import list_published
 from cdc.proof import ConnectorFailed, Proof
-from cdc.steer import aim
+from cdc.steer import aim, find_running
 from eventstore.errors import PreconditionFailed, TimedOut
 from eventstore.settings import KafkaSettings
 
@@ -54,19 +56,24 @@ async def read_health(
     connect: ConnectClient, name: str, kafka: KafkaSettings, *, declared: Connector | None = None, timeout_s: float = 15.0
 ) -> Health:
     """Judge the connector *name*. Raises PreconditionFailed when there is none, Unreachable when a server does not answer."""
-    full = connector_name(name, kafka)
-    config = await connect.read_config(full)
+    if declared is None:
+        full, config = await find_running(connect, name, kafka)
+    else:
+        full = find_names(declared, kafka).connector
+        config = await connect.read_config(full)
     if config is None:
         raise PreconditionFailed(f"Kafka Connect knows no connector {full}: run `cdc apply`", connector=full)
     state = await connect.read_state(full)
-    health = Health(full, str(state or "no status"), findings=check_state(state, full) + check_drift(config))
-    target = aim(name, kafka, config, declared)
-    wanted = list(declared.tables) if declared else [table.replace("\\", "") for table in config["table.include.list"].split(",")]
+    drift = check_drift(config) if declared is None or declared.adopted is None else []
+    health = Health(full, str(state or "no status"), findings=check_state(state, full) + drift)
+    target = aim(full, kafka, config, declared)
     async with open_database(target.dsn or "") as database:
+        wanted = list_published(declared) if declared else list_captured(config, await database.list_tables())
         health.slot = await database.read_slot(target.slot)
         health.findings += check_slot(health.slot, target.slot)
-        publication = await database.read_publication(config["publication.name"])
-        health.findings += check_publication(publication, config["publication.name"], wanted)
+        publication = await database.read_publication(target.publication)
+        signals = {config.get("signal.data.collection", "")} - set(wanted) - {""}
+        health.findings += check_publication(publication, target.publication, {*wanted, *signals})
         health.tables = publication["tables"] if publication else []
         if not any(finding.severity == "fail" for finding in health.findings):
             await _prove(connect, database, health, target.slot, timeout_s)

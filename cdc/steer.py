@@ -10,10 +10,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from cdc.connect.client import ConnectClient
-from cdc.connect.config import connector_name, server_name
+from cdc.connect.config import connector_name, find_names, read_names, server_name
 from cdc.connect.declaration import Connector
+from cdc.connect.secret import is_reference
 from cdc.connect.settings import SourceSettings
 from cdc.connect.state import ConnectorState
 from cdc.database import SourceDatabase, open_database
@@ -26,38 +28,62 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A connector to act on: its name in Connect, the name of its slot and publication, the URI of its database."""
+    """A connector to act on: its names in Connect and PostgreSQL, the URI of its database. *publication* empty = as the slot."""
 
     name: str
     slot: str
     dsn: str | None = field(repr=False)
+    publication: str = ""
+    prefix: str = ""
+
+
+async def find_running(connect: ConnectClient, name: str, kafka: KafkaSettings) -> tuple[str, dict[str, str] | None]:
+    """Find connector *name*: under our topic prefix, else by exactly that name. None = Connect knows neither."""
+    full = name if name.startswith(f"{kafka.topic_prefix}.") else connector_name(name, kafka)
+    config = await connect.read_config(full)
+    if config is None and name != full and (other := await connect.read_config(name)) is not None:
+        return name, other
+    return full, config
 
 
 def aim(name: str, kafka: KafkaSettings, config: dict[str, str] | None, declared: Connector | None) -> Target:
-    """Settle what *name* means, from its declaration if given, else from Connect's configuration (None = not there)."""
+    """Settle what *name* means: from its declaration, else from Connect's configuration, where *name* is Connect's own."""
     if declared is not None:
-        dsn = SourceSettings().find(declared.find_dsn)
-        return Target(connector_name(declared.name, kafka), server_name(declared.name, kafka), dsn)
+        names, dsn = find_names(declared, kafka), SourceSettings().find(declared.find_dsn)
+        return Target(names.connector, names.slot, dsn, names.publication, names.prefix)
     set_dsn = SourceSettings().dsn
-    given = set_dsn.get_secret_value() if set_dsn else None if config is None else _compose(config)
-    return Target(connector_name(name, kafka), server_name(name, kafka), given)
+    given = set_dsn.get_secret_value() if set_dsn else None if config is None else compose_dsn(config)
+    if config is not None:
+        names = read_names(name, config)
+        return Target(name, names.slot, given, names.publication, names.prefix)
+    slot = server_name(name.removeprefix(f"{kafka.topic_prefix}."), kafka)
+    return Target(name, slot, given, slot, name)
 
 
-def _compose(config: dict[str, str]) -> str:
-    user, host, port = config["database.user"], config["database.hostname"], config["database.port"]
+def compose_dsn(config: dict[str, str]) -> str:
+    """Give the URI of the database in *config*, with the password as it stands there or as its reference resolves here."""
+    user, host, port = config["database.user"], config["database.hostname"], config.get("database.port", "5432")
+    written = config.get("database.password")
+    plain = written is not None and not is_reference(written)
     given = Connector(
         "composed",
-        f"postgresql://{user}@{host}:{port}/{config['database.dbname']}",
+        f"postgresql://{quote(user, safe='')}@{host}:{port}/{config['database.dbname']}",
         ("any.table",),
-        config.get("database.password"),
+        None if plain else written,
     )
-    return given.find_dsn()
+    return given.with_password(f"{written}") if plain else given.find_dsn()
 
 
 async def pause_connector(connect: ConnectClient, target: Target, deadline: float) -> None:
     """Pause; the slot stays active and nothing is lost. Returns when Connect says PAUSED."""
     _require(await connect.pause(target.name), target.name)
     await _await_state(connect, target.name, deadline, lambda state: state.state == "PAUSED")
+
+
+async def stop_connector(connect: ConnectClient, target: Target, deadline: float) -> None:
+    """Stop; returns when Connect says STOPPED and no task is left, so that the slot is released and offsets can be changed."""
+    _require(await connect.stop(target.name), target.name)
+    await _await_state(connect, target.name, deadline, lambda state: state.state == "STOPPED" and not state.tasks)
 
 
 async def resume_connector(connect: ConnectClient, target: Target, deadline: float, report: Report) -> None:
@@ -93,7 +119,7 @@ async def teardown_connector(connect: ConnectClient, target: Target, deadline: f
         raise PreconditionFailed(f"there is no connector {target.name} to name its database: give --file, or REFOLD_CDC_DSN")
     async with open_database(target.dsn) as database:
         gone["slot"] = await _drop_slot(database, target.slot, deadline)
-        gone["publication"] = await database.drop_publication(target.slot)
+        gone["publication"] = await database.drop_publication(target.publication or target.slot)
     report("slot and publication dropped")
     return gone
 

@@ -127,6 +127,22 @@ class ConnectClient:
         answer = await self._ask("GET", f"/connectors/{name}/offsets", missing={"offsets": []})
         return answer["offsets"]
 
+    async def write_offsets(self, name: str, offsets: list[dict[str, Any]]) -> None:
+        """Write source offsets of a stopped connector; Connect takes any, so check them first. Raises UsageError when it runs."""
+        await self._ask("PATCH", f"/connectors/{name}/offsets", {"offsets": offsets})
+
+    async def read_plugin(self, worker: str | None = None) -> str | None:
+        """Give the version of Debezium's connector on *worker* (`host:port`, None = the one we ask), None when it has none.
+
+        Raises Unreachable for a worker that can't be asked from here.
+        """
+        try:
+            answer = await self._http.get("/connector-plugins" if worker is None else f"http://{worker}/connector-plugins")
+            listed: Any = decode(answer.content)
+        except (httpx.TransportError, UndecodableRecord) as error:
+            raise self._unreachable(f"{worker}: {type(error).__name__}") from error
+        return next((str(each.get("version")) for each in listed if each["class"] == PLUGIN), None)
+
     async def delete_offsets(self, name: str) -> bool:
         """Forget the source offsets of a stopped connector. False when there is none, or it still has tasks."""
         try:

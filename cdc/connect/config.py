@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from cdc.connect.declaration import Connector
 from eventstore.errors import UsageError
@@ -70,6 +71,39 @@ _OWN = re.compile(
 )
 
 
+_ADDRESS = re.compile(
+    r"(connector\.class|topic\.prefix|slot\.name|publication\.name|database\.(hostname|port|user|password|dbname))\Z"
+)
+
+
+class Names(NamedTuple):
+    """What a connector is called in each of the three places."""
+
+    connector: str
+    prefix: str
+    slot: str
+    publication: str
+
+
+def find_names(connector: Connector, kafka: KafkaSettings) -> Names:
+    """Give the names of a declared connector: ours, or those it had when it was adopted."""
+    if connector.adopted is None:
+        full, server = connector_name(connector.name, kafka), server_name(connector.name, kafka)
+        return Names(full, full, server, server)
+    return read_names(connector.adopted.connector, _keep_names(connector))
+
+
+def read_names(name: str, config: Mapping[str, str]) -> Names:
+    """Give the names that the configuration of connector *name* settles, with Debezium's defaults."""
+    slot, publication = config.get("slot.name", "debezium"), config.get("publication.name", "dbz_publication")
+    return Names(name, config.get("topic.prefix", name), slot, publication)
+
+
+def name_topic(prefix: str, table: str) -> str:
+    """Give the topic that Debezium writes a table's changes to, with `_` where the table's name holds what a topic's may not."""
+    return f"{prefix}.{re.sub(r'[^a-zA-Z0-9._-]', '_', table)}"
+
+
 def connector_name(name: str, kafka: KafkaSettings) -> str:
     """Give the name that Connect knows the connector *name* by; it is its topics' prefix as well."""
     return f"{kafka.topic_prefix}.{name}"
@@ -90,20 +124,23 @@ def _digest(text: str) -> str:
 def build_config(connector: Connector, kafka: KafkaSettings) -> dict[str, str]:
     """Give the whole configuration as Connect takes it. Raises UsageError for an option that the declaration settles."""
     for option in connector.options:
-        if _OWN.match(option):
+        if (_OWN if connector.adopted is None else _ADDRESS).match(option):
             raise UsageError(
                 f"the option {option} is settled by [connector] and can't be set under [options]: use name, dsn, tables or "
                 "partitions instead",
                 option=option,
             )
+    if connector.adopted is not None:
+        return {"connector.class": PLUGIN, **_address(connector), **_keep_names(connector), **connector.options}
+    names = find_names(connector, kafka)
     return {
         "connector.class": PLUGIN,
         "tasks.max": "1",
         **_address(connector),
-        "topic.prefix": connector_name(connector.name, kafka),
+        "topic.prefix": names.prefix,
         "plugin.name": "pgoutput",
-        "slot.name": server_name(connector.name, kafka),
-        "publication.name": server_name(connector.name, kafka),
+        "slot.name": names.slot,
+        "publication.name": names.publication,
         "publication.autocreate.mode": "disabled",
         "table.include.list": ",".join(re.escape(table) for table in sorted(connector.tables)),
         **LOSSLESS,
@@ -112,10 +149,45 @@ def build_config(connector: Connector, kafka: KafkaSettings) -> dict[str, str]:
         **RECORDS,
         "topic.creation.default.partitions": str(connector.partitions),
         "topic.creation.default.replication.factor": str(kafka.replication),
-        "topic.creation.default.cleanup.policy": "delete",
-        "topic.creation.default.retention.ms": "-1",
+        "topic.creation.default.cleanup.policy": connector.cleanup,
+        "topic.creation.default.retention.ms": str(connector.retention_ms),
+        **(
+            {"skipped.operations": "t"} if "compact" in connector.cleanup else {}
+        ),  # a compacted topic takes no record without key
+        **_listen(connector, names, kafka),
         **connector.options,
     }
+
+
+def _listen(connector: Connector, names: Names, kafka: KafkaSettings) -> dict[str, str]:
+    """Give the options of the signal channel, and of the notifications by which a snapshot is followed."""
+    if connector.signals is None:
+        return {}
+    told = {
+        "notification.enabled.channels": "sink",
+        "notification.sink.topic.name": f"{names.prefix}.notification",
+        "signal.poll.interval.ms": "500",  # else a signal lies for five seconds
+    }
+    if connector.signals == "table":
+        return {**told, "signal.enabled.channels": "source", "signal.data.collection": connector.signal_table}
+    return {
+        **told,
+        "signal.enabled.channels": "kafka",
+        "signal.kafka.topic": f"{names.prefix}.signal",
+        "signal.kafka.bootstrap.servers": kafka.bootstrap,
+        "read.only": "true",  # the watermarks of an incremental snapshot come from pg_current_snapshot(), and nothing is written
+        # read-only watermarks are compared with the heartbeat's transaction: one without any fails the task (3.7, NullPointerException)
+        "heartbeat.action.query": f"SELECT pg_logical_emit_message(true, '{HEARTBEAT}', now()::text)",
+    }
+
+
+def _keep_names(connector: Connector) -> dict[str, str]:
+    """Give the options that an adopted connector's names stand in, without those that its configuration leaves out."""
+    names = connector.adopted
+    if names is None:
+        return {}
+    given = {"topic.prefix": names.prefix, "slot.name": names.slot, "publication.name": names.publication}
+    return {option: value for option, value in given.items() if value is not None}
 
 
 def _address(connector: Connector) -> dict[str, str]:
@@ -125,6 +197,8 @@ def _address(connector: Connector) -> dict[str, str]:
         "database.user": connector.user,
         "database.dbname": connector.database,
     }
+    if connector.adopted is not None and not connector.has_port:
+        del address["database.port"]
     return address if connector.password is None else {**address, "database.password": connector.password}
 
 

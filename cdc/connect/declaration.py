@@ -5,6 +5,9 @@
     dsn = "postgresql://refold@127.0.0.1:${PGPORT}/operations"   # or dsn_env = "OPERATIONS_DSN"
     password_file = "/run/secrets/operations"                    # or password = "${file:/path:key}", or neither (trust)
     tables = ["public.airlines", "public.planes"]
+    full = ["public.planes"]                                     # tables that get REPLICA IDENTITY FULL
+    partitions = 3                                               # of each table's topic; retention_ms = -1, cleanup = "delete"
+    signals = "kafka"                                            # or "table": how `cdc snapshot` reaches the connector
 
     [options]                                                    # any other Debezium option, checked by name
     "snapshot.mode" = "initial"
@@ -30,7 +33,25 @@ from eventstore.errors import UsageError
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}\Z")
 _TABLE = re.compile(r"[^.,\s]+\.[^.,\s]+\Z")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_FIELDS = frozenset({"name", "dsn", "dsn_env", "password", "password_file", "tables", "partitions", "worker_address"})
+_PLAIN = ("partitions", "retention_ms", "cleanup", "signals", "signal_table")
+_LISTS = ("full", "publish")
+_FIELDS = frozenset({"name", "dsn", "dsn_env", "password", "password_file", "tables", "worker_address", *_PLAIN, *_LISTS})
+OPERATIONS = ("insert", "update", "delete", "truncate")
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The names of a connector that was made elsewhere; None = its configuration leaves that option out, so Debezium's default.
+
+    With it, options are the connector's whole configuration, and nothing of ours is added. *topics* False leaves the tables' topics
+    as they are, because they do not have one form that could be declared.
+    """
+
+    connector: str
+    prefix: str
+    slot: str | None = None
+    publication: str | None = None
+    topics: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +60,12 @@ class Connector:
 
     *dsn* is a `postgresql://user@host:port/database` URI; *password* a reference that the Connect worker resolves, or None when
     the server trusts the user. Our own SQL uses the password in the DSN, else the reference as far as it resolves here.
-    *worker_address* is `host:port` of the database as the worker sees it, when that differs from the DSN. *partitions* is how
-    many each table's topic gets when Debezium creates it.
+    *worker_address* is `host:port` of the database as the worker sees it, when that differs from the DSN.
+
+    Each table's topic gets *partitions*, *retention_ms* (-1 = for ever) and *cleanup* (`delete` or `compact`). *full* are the
+    tables that get REPLICA IDENTITY FULL, *publish* what the publication publishes. *signals* is how the connector is told to
+    take a snapshot: `kafka` (a topic; nothing is written into the database), `table` (*signal_table*; at once and in the order
+    of the log, but it needs a table there) or None.
     """
 
     name: str
@@ -50,6 +75,13 @@ class Connector:
     options: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     partitions: int = 1
     worker_address: str | None = None
+    full: tuple[str, ...] = ()
+    publish: tuple[str, ...] = OPERATIONS
+    retention_ms: int = -1
+    cleanup: str = "delete"
+    signals: str | None = None
+    signal_table: str = "public.cdc_signal"
+    adopted: Adopted | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):
@@ -57,13 +89,15 @@ class Connector:
         self._check_tables()
         if not 1 <= self.partitions <= 1000:
             raise UsageError(f"partitions = {self.partitions} is outside of 1 to 1000")
+        self._check_choices()
         self._check_address()
         for option, value in self.options.items():
             if is_secret_name(option):
                 refuse_plain(option, value)
         if self.password is not None:
             refuse_plain("password", self.password)
-        check_options(dict(self.options))
+        if self.adopted is None:
+            check_options(dict(self.options))
 
     def _check_tables(self) -> None:
         if not self.tables:
@@ -71,6 +105,21 @@ class Connector:
         for table in self.tables:
             if not _TABLE.match(table):
                 raise UsageError(f"the table {table!r} is not schema.table", table=table)
+
+    def _check_choices(self) -> None:
+        stray = [table for table in self.full if table not in self.tables]
+        if stray:
+            raise UsageError(f"full names {stray[0]}, which is not under tables", table=stray[0])
+        for name, given, allowed in (
+            ("publish", self.publish, OPERATIONS),
+            ("cleanup", (self.cleanup,), ("delete", "compact", "compact,delete")),
+            ("signals", (self.signals,), (None, "kafka", "table")),
+        ):
+            wrong = [each for each in given if each not in allowed]
+            if wrong or not given:
+                raise UsageError(f"{name} = {wrong[0] if wrong else ''!r} is none of {', '.join(str(each) for each in allowed)}")
+        if self.signals == "table" and not _TABLE.match(self.signal_table):
+            raise UsageError(f"the signal_table {self.signal_table!r} is not schema.table")
 
     def _check_address(self) -> None:
         parts = urlsplit(self.dsn)
@@ -100,6 +149,11 @@ class Connector:
         return int(given) if given else urlsplit(self.dsn).port or 5432
 
     @property
+    def has_port(self) -> bool:
+        """Whether the port is said, here or for the worker, and not PostgreSQL's default."""
+        return ":" in (self.worker_address or "") or urlsplit(self.dsn).port is not None
+
+    @property
     def user(self) -> str:
         """The role that Debezium connects as."""
         return unquote(urlsplit(self.dsn).username or "postgres")
@@ -114,8 +168,13 @@ class Connector:
         parts = urlsplit(self.dsn)
         if parts.password or self.password is None:
             return self.dsn
+        return self.with_password(resolve(self.password))
+
+    def with_password(self, password: str) -> str:
+        """Give the URI with *password* in it."""
+        parts = urlsplit(self.dsn)
         user, _, rest = parts.netloc.rpartition("@")
-        return urlunsplit(parts._replace(netloc=f"{user}:{quote(resolve(self.password), safe='')}@{rest}"))
+        return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{rest}"))
 
 
 def read_connector(path: Path) -> Connector:
@@ -134,7 +193,7 @@ def read_connector(path: Path) -> Connector:
 
 def _build(document: dict[str, Any], folder: Path) -> Connector:
     section: dict[str, Any] = document.get("connector", {})
-    unknown = sorted(section.keys() - _FIELDS) + sorted(document.keys() - {"connector", "options"})
+    unknown = sorted(section.keys() - _FIELDS) + sorted(document.keys() - {"connector", "options", "adopted"})
     if unknown:
         raise UsageError(f"{unknown[0]!r} is not known here: [connector] takes {', '.join(sorted(_FIELDS))}, beside it [options]")
     missing = [name for name in ("name", "tables") if name not in section]
@@ -145,10 +204,27 @@ def _build(document: dict[str, Any], folder: Path) -> Connector:
         dsn=_read_dsn(section),
         tables=tuple(expand(str(table)) for table in cast("list[Any]", section["tables"])),
         password=_read_password(section, folder),
-        options={name: _write_option(name, value) for name, value in _flatten(document.get("options", {})).items()},
-        partitions=int(section.get("partitions", 1)),
+        options=_read_options(document),
+        **{name: section[name] for name in _PLAIN if name in section},
+        **_read_lists(section),
+        adopted=_read_adopted(document.get("adopted")),
         worker_address=expand(str(section["worker_address"])) if "worker_address" in section else None,
     )
+
+
+def _read_lists(section: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(str(each) for each in cast("list[Any]", section[name])) for name in _LISTS if name in section}
+
+
+def _read_adopted(section: dict[str, Any] | None) -> Adopted | None:
+    if section is None:
+        return None
+    try:
+        return Adopted(**section)
+    except TypeError as error:
+        raise UsageError(
+            "[adopted] takes connector and prefix, and slot and publication where the configuration has them"
+        ) from error
 
 
 def _read_dsn(section: dict[str, Any]) -> str:
@@ -172,6 +248,14 @@ def _read_password(section: dict[str, Any], folder: Path) -> str | None:
     if "password_file" in section:
         return refer_file(folder / expand(str(section["password_file"])))
     return str(section["password"]) if "password" in section else None
+
+
+def _read_options(document: dict[str, Any]) -> dict[str, str]:
+    """Read [options]; an adopted connector's are taken as they are, since `${…}` means something to Debezium there."""
+    written = _flatten(document.get("options", {}))
+    if "adopted" in document:
+        return {name: str(value) for name, value in written.items()}
+    return {name: _write_option(name, value) for name, value in written.items()}
 
 
 def _write_option(name: str, value: Any) -> str:

@@ -30,6 +30,11 @@ class ConnectSettings(BaseSettings):
         description="Seconds during which a request is repeated while the cluster rebalances or boots. "
         "Env REFOLD_CONNECT_PATIENCE_S.",
     )
+    internal_prefix: str = Field(
+        default="refold-connect",
+        description="What the names of Connect's own topics begin with, before -config(s), -offset(s) and -status; `cdc doctor` "
+        "looks at them. Env REFOLD_CONNECT_INTERNAL_PREFIX.",
+    )
 
 
 class SourceSettings(BaseSettings):
@@ -41,6 +46,13 @@ class SourceSettings(BaseSettings):
         default=None,
         description="libpq URI of the captured database for checks, publication and status; default: the declaration's, with the "
         "password its reference resolves to here. Env REFOLD_CDC_DSN.",
+    )
+
+    wal_budget_bytes: int = Field(
+        default=1 << 30,
+        gt=0,
+        description="Bytes of WAL that a slot may hold before `cdc doctor` warns; a tenth of it is the lag that it takes. "
+        "Env REFOLD_CDC_WAL_BUDGET_BYTES.",
     )
 
     def find(self, declared: Callable[[], str]) -> str:

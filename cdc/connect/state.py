@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -25,13 +26,15 @@ class ConnectorState:
     state: str
     tasks: tuple[TaskState, ...]
     trace: str = ""
+    workers: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, answer: dict[str, Any]) -> Self:
         """Read the REST interface's status."""
         connector = answer["connector"]
         tasks = tuple(TaskState(int(task["id"]), task["state"], task.get("trace", "")) for task in answer["tasks"])
-        return cls(connector["state"], tasks, connector.get("trace", ""))
+        workers = sorted({each["worker_id"] for each in (connector, *answer["tasks"]) if each.get("worker_id")})
+        return cls(connector["state"], tasks, connector.get("trace", ""), tuple(workers))
 
     @property
     def is_running(self) -> bool:
@@ -48,3 +51,11 @@ class ConnectorState:
     def __str__(self) -> str:
         tasks = ", ".join(f"task {task.id} {task.state}" for task in self.tasks) or "no tasks"
         return f"{self.state}, {tasks}"
+
+
+def find_offset(offsets: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, Any]:
+    """Give the source offset of the connector whose topics begin with *prefix*, empty when it has none."""
+    for each in offsets:
+        if each.get("partition") == {"server": prefix}:
+            return dict(each.get("offset") or {})
+    return {}

@@ -1,4 +1,4 @@
--- columns whose values Debezium 3.7 can't carry in every case: see cdc/source/check.py for what each reason means
+-- columns whose values Debezium 3.7 can't carry in every case: see cdc/check.py for what each reason means
 select n.nspname || '.' || c.relname as table_name, a.attname as column_name, format_type(a.atttypid, a.atttypmod) as type,
        case when a.attgenerated <> '' then 'generated'
             when a.attndims > 1 then 'dimensions'
@@ -8,7 +8,13 @@ select n.nspname || '.' || c.relname as table_name, a.attname as column_name, fo
                       or t.typcategory = 'A' and element.typname not in
                          ('text', 'varchar', 'int4', 'int8', 'uuid', 'bytea', 'date', 'jsonb', 'json')) then 'unchanged'
             when t.typtype = 'd' and base.typname = 'numeric' then 'domain'
-       end as reason
+       end as reason,
+       a.attstorage <> 'p' as large,
+       c.relreplident::text as identity,
+       t.typtype in ('c', 'm') or element.typtype in ('c', 'm') as unknown,
+       a.atthasdef and not a.attnotnull and a.attgenerated = '' as nullable_default,
+       case when t.typname = 'numeric' then 'numeric'
+            when t.typname in ('date', 'timestamp', 'timestamptz') then 'time' end as kind
   from unnest(%(tables)s::text[]) as wanted (name)
   join pg_namespace n on n.nspname = split_part(wanted.name, '.', 1)
   join pg_class c on c.relnamespace = n.oid and c.relname = substr(wanted.name, strpos(wanted.name, '.') + 1)

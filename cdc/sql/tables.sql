@@ -4,6 +4,8 @@ select wanted.name,
        coalesce(c.relkind::text, '') as kind,
        coalesce(c.relreplident::text, '') as identity,
        exists (select 1 from pg_index i where i.indrelid = c.oid and i.indisprimary) as has_key,
+       coalesce(pg_has_role(current_user, c.relowner, 'member'), false) as owned,
+       coalesce((select pg_has_role(r.oid, c.relowner, 'member') from pg_roles r where r.rolname = %(role)s), false) as role_owns,
        coalesce(has_schema_privilege(%(role)s, n.oid, 'usage') and has_table_privilege(%(role)s, c.oid, 'select'), false) as readable
   from unnest(%(tables)s::text[]) with ordinality as wanted (name, place)
   left join pg_namespace n on n.nspname = split_part(wanted.name, '.', 1)

@@ -29,6 +29,7 @@ from eventstore.settings import KafkaSettings
 
 _STARTING = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
 _PAUSE_S = 0.1
+_SET_ON_TOPIC = 1
 _untyped: Any = AIOKafkaAdminClient  # its answers have no types worth checking
 
 
@@ -93,6 +94,38 @@ class Admin:
         if code:
             raise PreconditionFailed(f"topic {name} on {self._settings.bootstrap}: {message or for_code(code).__name__}")
         return {entry[0]: entry[1] for entry in entries}
+
+    async def describe(self, names: Iterable[str]) -> dict[str, tuple[int, dict[str, str], frozenset[str]]]:
+        """Give each existing topic's partitions, effective configuration, and which of it was set on the topic itself."""
+        wanted = set(names)
+        described: list[dict[str, Any]] = await self._client.describe_topics()
+        counts = {each["topic"]: len(each["partitions"]) for each in described if each["topic"] in wanted}
+        if not counts:
+            return {}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, each) for each in counts]
+        [answer] = await self._client.describe_configs(resources)
+        found: dict[str, tuple[int, dict[str, str], frozenset[str]]] = {}
+        for code, _, _, name, entries in answer.resources:
+            if not code:
+                own = frozenset(entry[0] for entry in entries if entry[3] == _SET_ON_TOPIC)
+                found[name] = counts[name], {entry[0]: entry[1] for entry in entries}, own
+        return found
+
+    async def count_brokers(self) -> int:
+        """Give the number of brokers."""
+        return len((await self._client.describe_cluster())["brokers"])
+
+    async def alter_topic(self, name: str, config: Mapping[str, str]) -> None:
+        """Set options of topic *name*, and keep the others that were set on it. Raises PreconditionFailed with the broker's words."""
+        described = await self.describe([name])
+        if name not in described:
+            raise PreconditionFailed(f"topic {name} on {self._settings.bootstrap} does not exist")
+        _, there, own = described[name]
+        whole = {**{option: there[option] for option in own}, **config}  # the request replaces all of them
+        [answer] = await self._client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=whole)])
+        [(code, message, *_)] = answer.resources
+        if code:
+            raise PreconditionFailed(f"topic {name} with {dict(config)}: {message or for_code(code).__name__}")
 
     async def delete_topics(self, names: Iterable[str]) -> None:
         """Delete topics; those that do not exist are passed over."""

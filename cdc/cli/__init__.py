@@ -1,0 +1,24 @@
+"""The program `cdc`: a module per command, each of which parses, calls and prints, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cdc.cli import adopt, apply, doctor, export, offsets, plan, route, signal, snapshot, status, steer
+from eventstore.console import make_parser, run
+
+_DESCRIPTION = """Capture other people's tables with Debezium.
+
+Connect is found at REFOLD_CONNECT_URL, topics are named under REFOLD_KAFKA_TOPIC_PREFIX. Exit codes: 0 done or healthy,
+1 the connector failed, 2 usage, 3 a check failed or a connector is not healthy, 4 timeout, 5 held elsewhere, 6 unreachable,
+7 changes are pending (only by `cdc plan --detailed-exitcode`)."""
+_COMMANDS = (plan, apply, status, steer, offsets, signal, snapshot, adopt, export, route, doctor)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    parser = make_parser("cdc", _DESCRIPTION)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for each in _COMMANDS:
+        each.declare(commands)
+    return run(parser, argv)

@@ -1,0 +1,58 @@
+"""Which tables a configuration captures: Debezium's include and exclude lists, applied to the tables that exist. Pure.
+
+A list holds comma-separated regular expressions, each of which must match the whole `schema.table` (or schema), whatever the
+case. A table that a list names literally is wanted even when it does not exist: that is what a check must notice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+_SYSTEM = re.compile(r"(pg_.*|information_schema)\..*")
+_COMMA = re.compile(r"(?<!\\),")
+
+
+def list_captured(config: Mapping[str, str], existing: Iterable[str]) -> list[str]:
+    """Give the tables that *config* captures, of those *existing* and those it names literally."""
+    patterns = split_list(config.get("table.include.list"))
+    literal = {name for pattern in patterns if (name := _read_literal(pattern)) is not None}
+    return sorted(literal | {table for table in existing if is_captured(config, table)})
+
+
+def is_captured(config: Mapping[str, str], table: str) -> bool:
+    """Tell whether *config* captures *table*."""
+    schema = table.partition(".")[0]
+    if _SYSTEM.fullmatch(table) or table == config.get("signal.data.collection"):
+        return False
+    return (
+        _matches(config, "schema.include.list", schema, default=True)
+        and not _matches(config, "schema.exclude.list", schema, default=False)
+        and _matches(config, "table.include.list", table, default=True)
+        and not _matches(config, "table.exclude.list", table, default=False)
+    )
+
+
+def split_list(value: str | None) -> list[str]:
+    """Divide a list at its commas."""
+    return [each.strip() for each in _COMMA.split(value or "") if each.strip()]
+
+
+def _matches(config: Mapping[str, str], option: str, name: str, *, default: bool) -> bool:
+    patterns = split_list(config.get(option))
+    if not patterns:
+        return default
+    return any(_compile(pattern).fullmatch(name) for pattern in patterns)
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, re.IGNORECASE)
+    except re.error:  # Java knows forms that Python does not
+        return re.compile(re.escape(pattern), re.IGNORECASE)
+
+
+def _read_literal(pattern: str) -> str | None:
+    """Give the name that *pattern* spells, None when it is a real expression; a bare dot counts as a dot."""
+    plain = re.sub(r"\\(.)", r"\1", pattern)
+    return plain if re.escape(plain).replace(r"\.", ".") == pattern.replace(r"\.", ".") else None

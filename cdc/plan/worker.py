@@ -1,0 +1,74 @@
+"""The steps in Kafka Connect: the connector, its configuration, and that it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from cdc.connect.config import Names, compare_config
+from cdc.connect.declaration import Connector
+from cdc.connect.secret import is_reference, is_secret_name
+from cdc.finding import Finding
+from cdc.plan.effect import find_effect
+from cdc.plan.step import Change, Step
+from cdc.plan.world import World
+
+HIDDEN = "(plain text, hidden)"
+
+
+def settle_config(connector: Connector, config: Mapping[str, str], running: Mapping[str, str] | None) -> dict[str, str]:
+    """Give the configuration to write: an adopted connector keeps a secret in plain text until somebody moves it."""
+    if running is None or connector.adopted is None:
+        return dict(config)
+    kept = {name: running[name] for name in _list_plain(running) if name in config}
+    return {**config, **kept}
+
+
+def plan_worker(names: Names, config: Mapping[str, str], world: World) -> Iterator[Step]:
+    """Give the steps in Connect for the *config* that is to be."""
+    name = names.connector
+    if world.config is None:
+        changes = tuple(Change(option, None, mask(option, value)) for option, value in config.items())
+        reason = "offsets that a deleted namesake left, and no slot goes with, are cleared"
+        yield Step("Connect", "+", "connector", name, "create-connector", reason, changes, values=config)
+        return
+    changes = tuple(
+        Change(option, mask(option, old), mask(option, new), find_effect(option)[1], find_effect(option)[0])
+        for option, (old, new) in compare_config(world.config, config).items()
+    )
+    if changes:
+        yield Step("Connect", "~", "connector", name, "put-config", "it differs from its declaration", changes, values=config)
+    if world.state is None:
+        return
+    if world.state.state in ("PAUSED", "STOPPED"):
+        change = Change("state", world.state.state, "RUNNING")
+        yield Step("Connect", "~", "connector", name, "resume", "a declared connector runs", (change,))
+    if world.state.failure:
+        change = Change("state", "FAILED", "RUNNING")
+        yield Step("Connect", "~", "connector", name, "restart", "a declared connector runs", (change,))
+
+
+def check_worker(connector: Connector, names: Names, config: Mapping[str, str], world: World) -> list[Finding]:
+    """Judge what Connect refuses, a move to another database, and secrets in plain text."""
+    found = [
+        Finding("fail", "option", f"{name}: {' '.join(told)}", "correct the declaration") for name, told in world.refused.items()
+    ]
+    if world.config is None:
+        return found
+    there, wanted = world.config.get("database.dbname"), config["database.dbname"]
+    if there != wanted:
+        what = f"connector {names.connector} captures the database {there!r}, not {wanted!r}, and its offsets mean nothing there"
+        found.append(Finding("fail", "database", what, "`cdc teardown` it first, or give the new one another name"))
+    if connector.adopted is not None:
+        for option in _list_plain(world.config):
+            what = f"{option} stands in plain text in Connect's configuration, for everyone who asks"
+            found.append(Finding("warn", "secret", what, "make the reference readable to the worker, then `cdc doctor --fix`"))
+    return found
+
+
+def mask(option: str, value: str | None) -> str | None:
+    """Hide a secret in plain text; a reference is shown."""
+    return HIDDEN if value is not None and is_secret_name(option) and not is_reference(value) else value
+
+
+def _list_plain(config: Mapping[str, str]) -> list[str]:
+    return [name for name, value in config.items() if mask(name, value) == HIDDEN]
