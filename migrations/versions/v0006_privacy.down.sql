@@ -6,10 +6,11 @@ BEGIN
             USING ERRCODE = 'RF003', HINT = 'Drop the database instead, if that is what you want.';
     END IF;
 END $$;
-DROP POLICY stream_of_tenant ON eventstore.stream;
+SELECT eventstore.unbind_role_v1(r.role) FROM eventstore.tenant_role AS r;
+DROP FUNCTION eventstore.bind_role_v1;
+DROP FUNCTION eventstore.unbind_role_v1;
 DROP POLICY stream_readable ON eventstore.stream;
 ALTER TABLE eventstore.stream DISABLE ROW LEVEL SECURITY;
-DROP POLICY event_of_tenant ON eventstore.event;
 DROP POLICY event_readable ON eventstore.event;
 ALTER TABLE eventstore.event DISABLE ROW LEVEL SECURITY;
 DROP FUNCTION eventstore.tenant_v1;

@@ -48,7 +48,7 @@ FROM (VALUES
     ('function', 'writer relay projector reader', 'EXECUTE', 'tenant_v1'),
     ('function', 'owner', 'ALL',
         'recorded_v1 import_v1 import_v2 refuse_change_v1 lock_v1 known_v1 refused_v1 guard_tags_v1 '
-        'make_roles_v1 settle_roles_v1 grant_duties_v1 take_over_v1 extend_chain_v1 seal_chain_v1 start_chain_v1 stop_chain_v1')
+        'bind_role_v1 unbind_role_v1 make_roles_v1 settle_roles_v1 grant_duties_v1 take_over_v1 extend_chain_v1 seal_chain_v1 start_chain_v1 stop_chain_v1')
 ) AS m (kind, duties, privileges, objects)
 CROSS JOIN regexp_split_to_table(m.duties, ' ') AS d (duty)
 CROSS JOIN regexp_split_to_table(m.objects, ' ') AS o (object);

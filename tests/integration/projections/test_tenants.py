@@ -236,14 +236,25 @@ async def test_bound_role(store, runs, logins, postgres_dsn):
     """A login that is bound to a tenant reads its events only, whatever it sets."""
     for tenant in ALL:
         await store.tenant(tenant).append("order-1", [Ordered("ada", 1)])
-    await runs.query("INSERT INTO eventstore.tenant_role VALUES (%s, 'acme')", LOGIN.format("reader"))
-    await runs.query(f"GRANT SELECT ON eventstore.event TO {LOGIN.format('reader')}")
-    try:
-        async with opened(logins["reader"]) as readers, checkout(readers) as psql:
-            for setting in ("", "globex", "*"):
-                await psql.execute("SELECT set_config('refold.tenant', %s, false)", (setting,))
-                assert await (await psql.execute("SELECT DISTINCT stream FROM eventstore.event")).fetchall() == [
-                    ("@acme/order-1",)
-                ]
-    finally:
-        await runs.query(f"REVOKE ALL ON eventstore.event FROM {LOGIN.format('reader')}")
+    for tenant in ("globex", "acme"):
+        await runs.query("SELECT eventstore.bind_role_v1(%s, %s)", LOGIN.format("reader"), tenant)
+    async with opened(logins["reader"]) as readers, checkout(readers) as psql:
+        for setting in ("", "globex", "*"):
+            await psql.execute("SELECT set_config('refold.tenant', %s, false)", (setting,))
+            for query in ("SELECT stream FROM eventstore.event", "SELECT name FROM eventstore.stream"):
+                assert await (await psql.execute(query)).fetchall() == [("@acme/order-1",)]
+            assert await (await psql.execute("SELECT eventstore.tenant_v1()")).fetchone() == ("acme",)
+    await runs.query("SELECT eventstore.unbind_role_v1(%s)", LOGIN.format("reader"))
+    async with opened(logins["reader"]) as readers, checkout(readers) as psql:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await psql.execute("SELECT stream FROM eventstore.event")
+
+
+async def test_policies_cost_nothing(store):
+    """Who is bound to no tenant reads events by plans without a trace of a policy."""
+    async with checkout(store.engine) as connection:
+        role = (await (await connection.execute("SELECT role FROM eventstore.duty WHERE name = 'relay'")).fetchone())[0]
+        await connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        plan = await (await connection.execute("EXPLAIN (COSTS OFF) SELECT * FROM eventstore.event")).fetchall()
+        await connection.execute("RESET ROLE")
+    assert plan == [("Seq Scan on event",)]
