@@ -24,6 +24,9 @@ def declare(commands: Any) -> None:
     parser.add_argument("data", metavar="JSON", help="its fields as a JSON object")
     parser.add_argument("--expected", metavar="N", default="any", help="version of the stream, or any, none, exists (any)")
     parser.add_argument("--id", metavar="UUID", help="event id: the same id again records nothing and gives the same token")
+    parser.add_argument(
+        "--tag", metavar="TAG", action="append", default=[], help="what the event is about, such as course:5; repeatable"
+    )
     add_app(parser)
 
 
@@ -32,7 +35,7 @@ async def append(arguments: argparse.Namespace, output: Output) -> int:
     import_apps(arguments.app)
     expected = _expected(arguments.expected)
     event = make_event(arguments.type, parse_json(arguments.data), checked=bool(arguments.app))
-    new = NewEvent(event, id=_uuid(arguments.id)) if arguments.id else NewEvent(event)
+    new = NewEvent(event, id=_uuid(arguments.id), tags=arguments.tag) if arguments.id else NewEvent(event, tags=arguments.tag)
     async with open_store() as store:
         token = await store.append(arguments.stream, [new], expected=expected)
     facts = {"stream": token.stream, "version": token.version, "position": str(token.position), "token": str(token), "id": new.id}

@@ -12,7 +12,8 @@ import pytest
 from pydantic_settings import BaseSettings
 
 UNITS = re.compile(
-    r"\b(seconds?|minutes?|bytes?|mib|connections?|events?|rows?|records?|partitions?|copies|port|attempts?|how often|requests?|lines?)\b",
+    r"\b(seconds?|minutes?|bytes?|mib|connections?|events?|rows?|records?|partitions?|copies|port|attempts?|how often|requests?|lines?|"
+    r"streams?|tags?|items?|appends?|groups?)\b",
     re.IGNORECASE,
 )
 

@@ -47,6 +47,7 @@ def test_mistakes(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (["append", "s", "x", "[]"], 2, "give a JSON object"),
         (["append", "s", "x", "{}", "--expected", "soon"], 2, "--expected 'soon'"),
         (["append", "s", "x", "{}", "--id", "7"], 2, "is not a UUID"),
+        (["append", "s", "x", "{}", "--tag", ""], 2, "tag ''"),
         (["append", "s", "x", "{}", "--app", "no.such.module"], 2, "--app no.such.module"),
         (["append", "s", "x", "{}", "--app", "eventstore"], 1, "not declared"),
         (["append", "", "x", "{}"], 2, "stream name"),

@@ -1,12 +1,13 @@
 """Events as JSON lines."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from eventstore import RawEvent, event
 from eventstore.errors import UsageError
-from eventstore.lines import read_lines
+from eventstore.lines import read_lines, write_line
 
 
 @event("lines-test-paid", version=1)
@@ -59,3 +60,12 @@ def test_bad_lines_are_named(tmp_path: Path, line: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as refused:
         list(read_lines(path, checked="lines-test" in line))
     assert str(refused.value).startswith(f"{path}:2: ")
+
+
+def test_tags_come_along(tmp_path: Path) -> None:
+    """Tags of an exported event are read back, whatever they are made of; an event without any has none."""
+    tags = ["course:5", 'a "quoted", {braced} \\ 😀']
+    row = ("a", 1, 752, 1, "0190163d-8694-739b-aea5-966c26f8ad91", "x", 1, "{}", "{}", '"2020-01-01"', '"2020-01-01"')
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(write_line((*row, json.dumps(tags))) + write_line((*row, None)))
+    assert [list(new.tags) for _, new in read_lines(path, checked=False)] == [tags, []]
