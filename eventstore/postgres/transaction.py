@@ -9,6 +9,11 @@ import psycopg
 from psycopg.rows import tuple_row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from eventstore.errors import Unreachable
+from eventstore.postgres.engine import ConnectionLost
+from eventstore.postgres.refusals import driver_error, is_lost
+
+_PASSING = frozenset({"25P03", "25P04", "40001", "40P01", "53300", "55P03", "57014"})
 OwnConnection = AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]
 
 
@@ -26,3 +31,11 @@ async def fetch(
     async with connection.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(statement, arguments)
         return await cursor.fetchall() if cursor.description else []
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether what failed may be tried again on a new connection: the server was away, or ended us for sleeping or waiting."""
+    if isinstance(error, (Unreachable, *ConnectionLost)):
+        return True
+    inner = driver_error(error)
+    return inner is not None and (inner.sqlstate in _PASSING or is_lost(inner))

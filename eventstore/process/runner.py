@@ -12,9 +12,9 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from eventstore.envelope import make_id
-from eventstore.errors import TimedOut, Unreachable
-from eventstore.postgres.engine import ConnectionLost
+from eventstore.errors import TimedOut
 from eventstore.postgres.store import PostgresEventStore
+from eventstore.postgres.transaction import is_passing
 from eventstore.process.owner import Owner, pause
 from eventstore.process.program import Processes
 from eventstore.process.worker import Worker
@@ -35,9 +35,12 @@ class Runner:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until *stop* is set; batches in hand are finished first. A database that fails is waited for."""
-        async with asyncio.TaskGroup() as group:
-            for each in (*self._owners, self._worker):
-                group.create_task(_keep(each.run, stop))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for each in (*self._owners, self._worker):
+                    group.create_task(_keep(each.run, stop))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
 
     async def drain(self, *, timeout_s: float = 60.0) -> int:
         """Do all that is due now, and what follows from it, then return; gives how many events, timeouts and tasks were taken.
@@ -66,6 +69,8 @@ async def _keep(work: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.
     while not stop.is_set():
         try:
             await work(stop)
-        except (Unreachable, *ConnectionLost) as error:
+        except Exception as error:
+            if not is_passing(error):
+                raise
             log.warning("processes start again in %.0f s: %s", _RETRY_S, error)
             await pause(stop, _RETRY_S)

@@ -15,13 +15,14 @@ from typing import Any
 
 from eventstore.backoff import jitter_s
 from eventstore.envelope import NewEvent, RawEvent
-from eventstore.errors import OutcomeUnknown, Unreachable, UsageError
+from eventstore.errors import OutcomeUnknown, UsageError
 from eventstore.event import registry
 from eventstore.moments import reach
-from eventstore.postgres.engine import ConnectionLost, checkout
+from eventstore.postgres.engine import checkout
 from eventstore.postgres.snapshots import PostgresSnapshots
 from eventstore.postgres.store import PostgresEventStore
 from eventstore.postgres.tasks import Agenda, Claimed, claim_tasks, fail_task, finish_tasks
+from eventstore.postgres.transaction import is_passing
 from eventstore.process.owner import pause
 from eventstore.process.program import Processes
 from eventstore.repository import Repository
@@ -119,7 +120,7 @@ class Worker:
 
     async def _fail(self, claimed: Claimed, error: Exception) -> None:
         """Let a task be tried again later, or set it aside; while the database does not answer nothing is counted."""
-        if isinstance(error, (Unreachable, *ConnectionLost)):
+        if is_passing(error):
             raise error
         last = claimed.attempts >= self._settings.attempts or not claimed.task.repeatable
         wait = None if last else jitter_s(claimed.attempts, first=0.05, most=self._settings.retry_s)
