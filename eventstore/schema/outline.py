@@ -75,10 +75,23 @@ class Outline:
 
     def move(self, source: str, target: str) -> None:
         """Take the field at *source* and put it at *target*, making objects on the way."""
+        always, known = self.needs(source), source.partition(".")[0] in self._fields
         found: list[Field | None] = []
         self.at(source, lambda parent, name: found.append(parent.take(name)))
-        if found and found[0] is not None:
-            self._put_deep(target, found[0])
+        schemas = [each.schema for each in found if each is not None]
+        if schemas:
+            self._put_deep(target, Field(schemas[0] if len(schemas) == 1 else {"anyOf": schemas}, always))
+        elif known and not found:  # what holds it can't be told
+            self._put_deep(target, Field(UNKNOWN, needed=False))
+
+    def needs(self, path: str) -> bool:
+        """Tell whether data always has a field at *path*."""
+        first, _, rest = path.partition(".")
+        field = self._fields.get(first)
+        if field is None or not field.needed or not rest:
+            return field is not None and field.needed
+        options = [merge_all(each, self._root) for each in arms(field.schema, self._root)] if is_schema(field.schema) else []
+        return bool(options) and all("properties" in each and Outline(each, self._root).needs(rest) for each in options)
 
     def _put_deep(self, path: str, field: Field) -> None:
         first, _, rest = path.partition(".")

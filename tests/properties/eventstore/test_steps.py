@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -14,6 +14,7 @@ from eventstore.schema.acceptance import accepts
 from eventstore.schema.instance import make_instances
 from eventstore.schema.outline import is_known
 
+WHOLE = {"type": "integer"}
 NAMES = ("a", "b", "c", "d", "e")
 SCALARS: dict[str, Any] = {
     "integer": {"type": "integer"},
@@ -77,6 +78,14 @@ def steps(draw: st.DrawFn, depth: int = 1) -> Step:
             return within(one, draw(steps(depth=0)))
 
 
+@example(
+    {
+        "type": "object",
+        "properties": {"c": WHOLE, "d": {"type": "object", "properties": {"b": WHOLE}, "required": ["b"]}},
+        "required": [],
+    },
+    [move("d.b", "c")],
+)
 @given(objects(), st.lists(steps(), min_size=1, max_size=4))
 def test_shape_is_true(schema: dict[str, Any], chosen: list[Step]) -> None:
     """Whatever a chain makes of data that fits a schema fits the schema that the chain says it makes."""
