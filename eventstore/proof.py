@@ -31,6 +31,7 @@ BEYOND: Final = (
     "backups and replicas of the key table still hold the wrapped key: let them expire, or rotate to a new master key and destroy the old",
     "server logs, exports, caches and other databases were not looked at",
 )
+_STATES: Final = ("process_instance", "task", "snapshot")
 _STEP_S = 0.2
 
 
@@ -157,6 +158,8 @@ def _advise(table: Table) -> str:
             "its handlers did not redact these rows, or no worker feeds it: replay the projection, which redacts all, then "
             "`replay gc` drops the old generation; or the text is another person's too: say so with --common"
         )
+    if table[0] == "eventstore" and table[1] in _STATES:
+        return "the state of a process or what it still has to do keeps it: let the process handle SubjectForgotten, or sweep what is done"
     if table[0] == "eventstore":
         return (
             "recorded in the open, before the field was Personal or under another field: events are never changed, see the docs"

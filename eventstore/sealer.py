@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from eventstore.codec import decode, encode
 from eventstore.envelope import NewEvent, RawEvent
-from eventstore.errors import PreconditionFailed
-from eventstore.event import Events, EventType, fields_of
+from eventstore.errors import PreconditionFailed, RefoldError
+from eventstore.event import Events, EventType, fields_of, registry
 from eventstore.privacy.keyring import Keyring
 from eventstore.privacy.seal import read_header, seal_paths, seal_value
 from eventstore.tenant import qualify, split
@@ -139,3 +139,11 @@ def _tags(kind: EventType, new: NewEvent) -> Iterable[str]:
     if kind.tags is None or isinstance(new.event, RawEvent):
         return new.tags
     return frozenset((*new.tags, *kind.tags(new.event)))
+
+
+def describe_error(error: BaseException, name: str, registry: Events = registry) -> str:
+    """Say what went wrong with an event of type *name*, without the error's own words where they may quote personal data."""
+    kind = registry.find(name)
+    if kind is None or kind.privacy is None or isinstance(error, RefoldError):
+        return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: its words are withheld, for they may quote personal data"

@@ -17,7 +17,8 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from eventstore.envelope import RawEvent
-from eventstore.event import Events, fields_of, registry
+from eventstore.errors import UsageError
+from eventstore.event import Events, EventType, fields_of, registry
 from eventstore.stream import check_moment
 
 T = TypeVar("T")
@@ -82,14 +83,25 @@ class Task:
 
 
 def name_event(message: object) -> RawEvent:
-    """Give the stored form of an event."""
+    """Give the stored form of an event. Raises UsageError for one with personal fields, which would wait in the open."""
     if isinstance(message, RawEvent):
+        _refuse_personal(registry.find(message.type))
         return message
     kind = registry.of(type(message))
+    _refuse_personal(kind)
     return RawEvent(kind.name, fields_of(message), kind.version)  # pyright: ignore[reportArgumentType]
 
 
 def name_command(message: object) -> RawEvent:
     """Give the stored form of a command or timeout. Raises UsageError when its class is not declared with `@command`."""
     kind = commands.of(type(message))
+    _refuse_personal(kind)
     return RawEvent(kind.name, fields_of(message), kind.version)  # pyright: ignore[reportArgumentType]
+
+
+def _refuse_personal(kind: EventType | None) -> None:
+    if kind is not None and kind.privacy is not None:
+        raise UsageError(
+            f"{kind.name!r} has personal fields, and what waits to be done is not sealed: let a command wait that names the subject, "
+            "and let it record the event when its time comes"
+        )

@@ -38,6 +38,7 @@ from eventstore.postgres.store import PostgresEventStore
 from eventstore.postgres.tasks import fail_timeout
 from eventstore.process.process import Process
 from eventstore.process.turn import Instance, Stimulus, Turn
+from eventstore.sealer import describe_error
 from eventstore.settings import ProcessSettings
 from eventstore.stream import START
 from eventstore.task import commands
@@ -190,7 +191,7 @@ class Owner:
     async def _stop(self, standing: Standing, event: Envelope[Any], error: Exception) -> None:
         """Stand still before *event*: say so where people look, wait, and let it be tried again."""
         self._fails += 1
-        reason = f"{event.type} {event.stream}/{event.version} ({event.id}): {type(error).__name__}: {error}"
+        reason = f"{event.type} {event.stream}/{event.version} ({event.id}): {describe_error(error, event.type)}"
         async with checkout(self._store.engine) as connection:
             await block_process(connection, standing, reason, event.position, self._settings.lease_s)
         self._standing = None  # skipping the event moves the checkpoint

@@ -23,7 +23,7 @@ FACES = (
     "eventstore.schema",
     "projections.serving",
 )
-DRIVERS = {"aiokafka", "psycopg", "httpx", "alembic", "uvloop", "psutil", "jgo"}
+DRIVERS = {"aiokafka", "psycopg", "httpx", "alembic", "uvloop", "psutil", "jgo", "cryptography"}
 
 
 def rank(name: str) -> tuple[int, str]:

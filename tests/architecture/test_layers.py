@@ -39,6 +39,7 @@ PLANTS = {
     "PostgreSQL's door": ("replay/plan.py", "import psycopg"),
     "SQLAlchemy's door": ("projections/fold.py", "import sqlalchemy"),
     "Alembic's door": ("projections/catalogue.py", "import alembic"),
+    "cryptography's door": ("projections/loss.py", "import cryptography"),
     "the stack's door": ("replay/progress.py", "import psutil"),
 }
 

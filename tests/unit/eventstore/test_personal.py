@@ -12,12 +12,15 @@ import pytest
 from pydantic import TypeAdapter
 
 from eventstore.codec import decode, encode
+from eventstore.envelope import RawEvent
 from eventstore.errors import ForgottenSubject, PreconditionFailed, UndecodableRecord, UsageError
-from eventstore.event import Events, registry
+from eventstore.event import Events, event, registry
 from eventstore.log.events import EventSource
 from eventstore.privacy import REDACTED, SEALED, Keyring, Personal, Subject, SubjectKey, is_redacted
 from eventstore.privacy.cipher import make_key
 from eventstore.privacy.seal import find_headers, name_header, read_header
+from eventstore.sealer import describe_error
+from eventstore.task import name_event
 
 
 @dataclasses.dataclass
@@ -189,3 +192,13 @@ async def test_keys_bounded() -> None:
     assert len(ring._by_subject) <= 20
     with pytest.raises(PreconditionFailed, match="not in the key store"):
         await ring.fetch([name_header(UUID(int=1))])
+
+
+def test_waiting_in_the_open() -> None:
+    """An event with personal fields can't be scheduled, as an instance or by its name, and errors about it are not quoted."""
+    event("personal-test-waiting", subject="card")(Card)
+    for waiting in (Card("c", "Ada"), RawEvent("personal-test-waiting", {"card": "c", "owner": "Ada"})):
+        with pytest.raises(UsageError, match="command wait"):
+            name_event(waiting)
+    assert describe_error(ValueError("Ada"), "personal-test-waiting").startswith("ValueError: its words are withheld")
+    assert describe_error(ValueError("Ada"), "another") == "ValueError: Ada"
