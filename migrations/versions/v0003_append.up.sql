@@ -329,8 +329,15 @@ BEGIN
     END IF;
     IF v_going > 0 THEN
         v_me := pg_current_xact_id();
+        -- A transaction that had its id before may come before what was decided, or before what it decided on: not if we can see it.
         IF v_had IS NOT NULL AND v_tagged THEN
             PERFORM eventstore.guard_tags_v1(v_tags, v_me);
+        END IF;
+        IF v_had IS NOT NULL AND p_conditions IS NOT NULL AND EXISTS (
+            SELECT FROM json_to_recordset(p_conditions) AS c (q json) CROSS JOIN LATERAL json_to_recordset(c.q) AS i (y text[], g text[])
+            CROSS JOIN LATERAL eventstore.matching_v1(i.y, i.g, NULL, 1, true) AS m WHERE m.xid > v_me
+        ) THEN
+            RAISE EXCEPTION 'a younger transaction recorded an event that the condition asks for first' USING ERRCODE = '40001';
         END IF;
         IF v_old > 0 THEN
             UPDATE eventstore.stream AS s SET version = n.found + n.added, last_xid = v_me

@@ -347,3 +347,16 @@ async def test_older_transaction_and_tags(engine: AsyncEngine, settings: Postgre
         with pytest.raises(psycopg.errors.SerializationFailure):
             await store.append("older", [made(tags=["t:1"])], connection=old)
     assert await versions(store, "older") == []
+
+
+async def test_older_transaction_and_condition(engine: AsyncEngine, settings: PostgresSettings) -> None:
+    """A decision may not come before the events that it was made on: an older transaction is told to try again (40001)."""
+    store = PostgresEventStore(engine, settings)
+    for query in (Query(QueryItem(tags=("t:1",))), Query(QueryItem(types=("made",))), Query()):
+        async with checkout(engine) as old, old.transaction():
+            await old.execute("SELECT pg_current_xact_id()")
+            await store.append("young", [made(tags=["t:1"])])
+            condition = FailIf(query, after=(await store.read(query, decoded=False)).marker)
+            with pytest.raises(psycopg.errors.SerializationFailure):
+                await store.append("older", [made()], condition=condition, connection=old)
+    assert await versions(store, "older") == []
