@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore import (
+    START,
     Append,
     ConditionFailed,
     Envelope,
@@ -21,9 +22,12 @@ from eventstore import (
     QueryItem,
     RawEvent,
     event,
+    registry,
 )
 from eventstore.errors import UsageError
+from eventstore.log.wire import compose, parse
 from eventstore.postgres import PostgresEventStore, checkout
+from eventstore.postgres.pages import Wanted, read_page
 
 Stored = Callable[[], Awaitable[int]]
 
@@ -217,3 +221,13 @@ async def lock_waiter(engine: AsyncEngine) -> None:
     from tests.integration.eventstore.test_append import lock_waiter as wait
 
     await wait(engine)
+
+
+async def test_tags_travel(store: PostgresEventStore, readable: Callable[[int], Awaitable[Any]]) -> None:
+    """What the relay reads of a tagged event is on the wire what the store gives, whatever the tags are made of."""
+    await store.append(
+        "a", [NewEvent(Enrolled("maths", 1), tags=['a "quoted", {braced} \\ \u2028😀']), NewEvent(Enrolled("art", 2))]
+    )
+    await readable(2)
+    rows = await read_page(store.engine, START, Wanted("no-topic", 100, 1 << 30))
+    assert [parse(compose(row[:12], "here"), registry) for row in rows] == (await store.read(Query())).events
