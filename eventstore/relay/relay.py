@@ -29,7 +29,7 @@ from eventstore.postgres.routes import find_route
 from eventstore.postgres.shards import Seats
 from eventstore.relay.ahead import Pages
 from eventstore.relay.share import count_shards
-from eventstore.relay.stand import find_stands, note_stands
+from eventstore.relay.stand import END, find_stands, note_stands
 from eventstore.relay.team import Team
 from eventstore.relay.writer import Writer
 from eventstore.settings import KafkaSettings, RelaySettings
@@ -62,6 +62,7 @@ class Relay:
         self._settings = settings or RelaySettings()
         self._topic = self._kafka.events_topic
         self._shards = count_shards(self._kafka.partitions)
+        self._void = 0
         self.progress = Progress()
 
     async def run(self, stop: asyncio.Event) -> Progress:
@@ -97,7 +98,6 @@ class Relay:
                 while page := await pages.take(writer.position):
                     if await self._publish(writer, page):
                         raise Fenced("another relay took over: it goes on where this one stood, and gets nothing twice.")
-                self.progress.position = max(self.progress.position, writer.position)
             await note_stands(self._kafka, writer.stands)
         return self.progress
 
@@ -199,13 +199,15 @@ class Relay:
     async def _reading(self, writer: Writer, shards: set[int]) -> AsyncGenerator[Pages]:
         """Take over those of *shards* that are not written to yet, find where they stand, and read on from there."""
         new = shards - writer.held
-        await writer.open(new)
-        route = await find_route(self._engine, self._topic)
-        stands = await find_stands(self._engine, self._kafka, route)
-        writer.stands |= {shard: stands[shard] if stands else START for shard in new}
-        self.progress.position = max(self.progress.position, writer.position)
-        void = 0 if stands or route is None else route.id - (not route.settled)
-        pages = Pages(self._engine, self._settings, self._topic, void)
+        if new:
+            await writer.open(new)
+            route = await find_route(self._engine, self._topic)
+            stands = await find_stands(self._engine, self._kafka, route)
+            writer.stands |= {shard: stands[shard] if stands else START for shard in new}
+            self._void = 0 if stands or route is None else route.id - (not route.settled)
+        if writer.position < END:
+            self.progress.position = max(self.progress.position, writer.position)
+        pages = Pages(self._engine, self._settings, self._topic, self._void)
         try:
             yield pages
         finally:

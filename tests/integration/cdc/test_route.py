@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from cdc.cli import main
 from cdc.connect.declaration import read_connector
 from cdc.connect.settings import ConnectSettings
 from cdc.route import Switch, switch_off, switch_on
@@ -23,6 +24,7 @@ from tests.integration.eventstore.topic import read_topic
 from tests.stack.waiting import eventually
 
 SOURCE = "/shop/ünï"
+APPEND = 'SELECT * FROM eventstore.append_v1(\'s\', -1, ARRAY[gen_random_uuid()], \'[{"t": "x", "v": 1, "d": {}}]\')'
 AWKWARD = ["plain-1", 'we"ird\\näme\n\x01\x7f', "größe-€-🛫", "a/b?c=d&e"]
 
 
@@ -181,3 +183,27 @@ async def test_truncate_is_survived(route: Route) -> None:
         return sum(map(len, (await read_topic(route.kafka)).values())) == 5
 
     await eventually(arrived, "the event after the truncate")
+
+
+async def test_command(route: Route, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command switches on, again without effect, shows who carries, refuses other tables, and switches off."""
+    monkeypatch.setenv("REFOLD_POSTGRES_DSN", route.postgres.dsn.get_secret_value())
+    monkeypatch.setenv("REFOLD_KAFKA_BOOTSTRAP", route.kafka.bootstrap)
+    monkeypatch.setenv("REFOLD_KAFKA_TOPIC_PREFIX", route.kafka.topic_prefix)
+    monkeypatch.setenv("REFOLD_KAFKA_PARTITIONS", "3")
+
+    async def run(what: str, *, code: int = 0) -> tuple[str, str]:
+        assert await asyncio.to_thread(main, ["route", what, str(route.declared)]) == code
+        return capsys.readouterr()
+
+    assert (await run("status"))[0] == "carried by the relay\n"
+    for what in ("on", "on", "status"):
+        assert (await run(what))[0] == "carried by Debezium, from position 0 on\n"
+    with psycopg.connect(route.postgres.dsn.get_secret_value()) as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        with pytest.raises(psycopg.Error, match="READ COMMITTED transactions only"):
+            connection.execute(APPEND)
+    assert (await run("off"))[0] == "carried by the relay\n"
+    route.declared.write_text(route.declared.read_text("utf-8").replace("eventstore.event", "public.orders"), "utf-8")
+    assert "the event store's own table" in (await run("on", code=2))[1]
+    route.declared.write_text(route.declared.read_text("utf-8").replace("public.orders", "eventstore.event"), "utf-8")

@@ -191,6 +191,36 @@ async def test_killed_and_stopped_under_load(
     assert sum(map(len, applied.values())) == total == 675
 
 
+async def test_backends_terminated(
+    store: PostgresEventStore, kafka: KafkaSettings, engine: AsyncEngine, readable: Readable, start: Start
+) -> None:
+    """Relays whose connections the server ends again and again, locks included, publish every event once and in order."""
+    relays = [await start(**QUICK) for _ in range(2)]
+    ended = 0
+
+    async def end_some() -> bool:
+        nonlocal ended
+        query = (
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'eventstore relay%%' AND datname = current_database() AND random() < 0.6"
+        )
+        async with engine.connect() as connection:
+            ended += (await connection.exec_driver_sql(query)).scalar_one()
+        return ended >= 3 * (step + 1)
+
+    for step in range(4):
+        await write(store, 30, 100 * step)
+        await eventually(end_some, "ended connections")
+    await readable(120)
+
+    async def all_there() -> bool:
+        return sum(map(len, (await read_topic(kafka)).values())) > 119
+
+    await eventually(all_there, "120 records")
+    assert [each.returncode for each in relays] == [None, None]
+    assert await require_all(store, kafka) == 120
+
+
 async def test_drain_beside_a_relay(
     store: PostgresEventStore, kafka: KafkaSettings, engine: AsyncEngine, holding: Callable
 ) -> None:
