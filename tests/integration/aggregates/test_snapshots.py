@@ -108,7 +108,8 @@ async def test_event_changed(store: PostgresEventStore, snapshots: PostgresSnaps
     kind.version = 2
     kind.upcasters[1] = lambda data: {**data, "count": 7}
     try:
-        loaded = await Repository(store, baskets, snapshots=snapshots).load("b")
+        async with Repository(store, baskets, snapshots=snapshots) as repository:
+            loaded = await repository.load("b")
     finally:
         kind.version = 1
         del kind.upcasters[1]
