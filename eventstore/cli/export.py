@@ -55,11 +55,11 @@ async def _lines(
 ) -> AsyncIterator[tuple[list[bytes], Position]]:
     """Give the lines of one page and the position it ends with, up to where the store ends now."""
     from eventstore.lines import write_line
-    from eventstore.postgres.pages import read_page
+    from eventstore.postgres.pages import Wanted, read_page
 
     streams, types, end = set(arguments.stream), set(arguments.type), await store.head()
     while after < end:
-        page = await read_page(store.engine, after, 10_000, 64 << 20)
+        page = await read_page(store.engine, after, Wanted("", 10_000, 64 << 20))
         after = Position(page[-1][2], page[-1][3])
         wanted = [each for each in page if (not streams or each[0] in streams) and (not types or each[5] in types)]
         yield [write_line(each) for each in wanted], after

@@ -16,7 +16,7 @@ _HERE = "eventstore.postgres"
 
 
 class Wanted(NamedTuple):
-    """What a page is cut from: events for *topic*, at most *events* of them, and about *size* stored bytes.
+    """What a page is cut from: events for *topic* ("" = all there are), at most *events* of them, and about *size* stored bytes.
 
     Routes of the topic up to number *void* do not count: they fed a topic of that name which is gone.
     """
