@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from eventstore.codec import decode
-from eventstore.errors import Unreachable
+from eventstore.errors import RefoldError
 from eventstore.log.assigned import AssignedReader
 from eventstore.log.bounds import find_bounds, find_partitions
 from eventstore.log.consumer import LogError
@@ -130,7 +130,7 @@ async def _search_log(proof: Proof, needles: set[str], kafka: KafkaSettings) -> 
             proof.records, found = await _read_log(reader, end, pattern)
         finally:
             await reader.close()
-    except (Unreachable, LogError, OSError) as error:
+    except (RefoldError, LogError, OSError) as error:
         proof.not_searched.append(f"topic {topic}: {error}")
         return
     if found:

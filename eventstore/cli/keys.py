@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from eventstore.cli.program import add_command
@@ -14,6 +15,9 @@ def declare(commands: Any) -> None:
     parser = add_command(commands, "keys", "Count the subjects' keys by master key; make a master key; rotate to it.", keys)
     parser.add_argument(
         "--new", metavar="NAME", help="print a new master key, for REFOLD_PRIVACY_MASTER_KEYS; nothing else is done"
+    )
+    parser.add_argument(
+        "--file", metavar="FILE", help="with --new: put it first into FILE, readable by you alone, and print only its name"
     )
     parser.add_argument("--rotate", action="store_true", help="wrap every subject's key under the first master key")
 
@@ -27,7 +31,11 @@ async def keys(arguments: argparse.Namespace, output: Output) -> int:
 
     if arguments.new:
         made = make_master(arguments.new)
-        output.result({"master_key": made}, made)
+        if arguments.file:
+            _put_first(Path(arguments.file), made)
+            output.result({"name": arguments.new, "file": arguments.file}, f"master key {arguments.new} is in {arguments.file}")
+        else:
+            output.result({"master_key": made}, made)
         return 0
     engine = open_engine(application="eventstore keys")
     try:
@@ -47,3 +55,12 @@ async def keys(arguments: argparse.Namespace, output: Output) -> int:
         facts, "\n".join([*([f"rotated {rotated} keys"] if arguments.rotate else []), *lines, f"{facts['forgotten']} forgotten"])
     )
     return 0
+
+
+def _put_first(file: Path, line: str) -> None:
+    """Write *line* before what *file* holds, in a step that leaves the old or the new file, never half of one."""
+    before = file.read_text("utf-8") if file.exists() else ""
+    beside = file.with_name(f".{file.name}.new")
+    beside.touch(mode=0o600)
+    beside.write_text(f"{line}\n{before}", "utf-8")
+    beside.replace(file)
