@@ -72,7 +72,8 @@ async def _check_relay(engine: Any, limit_s: float) -> tuple[Finding, dict[str, 
         lag = await find_lag(engine, kafka)
     except RefoldError as error:
         return Finding("relay", "unknown", str(error)), None
-    said = f"topic {lag.topic} ends at position {lag.position}; {lag.waiting} readable events are not in it, the first for {lag.lag_s:.1f} s"
+    waiting = f"{lag.waiting} readable events are not in it, the first for {lag.lag_s:.1f} s"
+    said = f"topic {lag.topic} ends at position {lag.position}; {waiting}"
     if lag.lag_s <= limit_s:
         return Finding("relay", "ok", said), lag.facts()
     if lag.position == START:

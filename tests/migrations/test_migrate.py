@@ -22,7 +22,8 @@ SHAPE = """
 SELECT table_schema || '.' || table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable
 FROM information_schema.columns WHERE table_schema IN ('eventstore', 'projections')
 UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname IN ('eventstore', 'projections')
-UNION ALL SELECT CASE p.prokind WHEN 'a' THEN p.oid::regprocedure::text ELSE pg_get_functiondef(p.oid) END FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+UNION ALL SELECT CASE p.prokind WHEN 'a' THEN p.oid::regprocedure::text ELSE pg_get_functiondef(p.oid) END
+    FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname IN ('eventstore', 'projections')
 UNION ALL SELECT pg_get_triggerdef(t.oid) FROM pg_trigger AS t WHERE NOT t.tgisinternal
 ORDER BY 1
