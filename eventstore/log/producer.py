@@ -106,7 +106,7 @@ class TransactionalProducer:
     def _fenced(self) -> Fenced:
         return Fenced(
             f"another relay took over {self._identity!r}: it goes on where this one stood, and nothing of this one's open "
-            "transaction was written. Run one relay at a time.",
+            "transaction was written.",
             identity=self._identity,
         )
 
