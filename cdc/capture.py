@@ -23,7 +23,8 @@ class CapturedTable:
     *connector* is its name in the TOML file, *table* `schema.table`. Handlers subscribe to the table's name and receive a
     `Change`, keyed by the primary key's values. *full* says that the table has REPLICA IDENTITY FULL: then `before` is given.
     *columns* (name -> PostgreSQL type) and *modes* are for topics written without schemas, and for single columns that the
-    schema leaves open (a domain over numeric arrives as text).
+    schema leaves open (a domain over numeric arrives as text). *prefix* is the `topic.prefix` of an adopted connector; None = the one
+    that ours have.
     """
 
     connector: str
@@ -31,6 +32,7 @@ class CapturedTable:
     full: bool = False
     columns: Mapping[str, str] | None = field(default=None, hash=False)
     modes: Modes = field(default_factory=Modes)
+    prefix: str | None = None
 
     def __post_init__(self) -> None:
         schema, dot, name = self.table.partition(".")
@@ -44,7 +46,8 @@ class CapturedTable:
 
     def topic(self, settings: KafkaSettings) -> str:
         """Name the topic Debezium writes to, with `_` where the table's name holds what a topic's may not."""
-        return f"{settings.topic_prefix}.{self.connector}.{_UNSAFE.sub('_', self.table)}"
+        prefix = self.prefix or f"{settings.topic_prefix}.{self.connector}"
+        return f"{prefix}.{_UNSAFE.sub('_', self.table)}"
 
     def reader(self, wanted: frozenset[str]) -> Reader:
         """Make a reader of this table's changes; tombstones, and everything when the table is not wanted, give None."""

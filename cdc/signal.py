@@ -1,8 +1,8 @@
 """Telling a running connector something: through its signal table or its signal topic, whichever it listens to.
 
-The table is taken when there is one: its row travels in the log itself, so the connector sees it at once and at a definite place
-among the changes. The topic is for databases into which nothing may be written; a connector that has just started looks there
-after some seconds only. Debezium answers neither; what became of a snapshot is told by notifications, see `cdc.snapshot`.
+The topic is taken when it listens to one: then whoever sends needs no right in the database. Otherwise the table: its row travels in
+the log itself, so the connector sees it at once and at a definite place among the changes. Debezium answers neither; what became of
+a snapshot is told by notifications, see `cdc.snapshot`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from eventstore.settings import KafkaSettings
 KINDS = ("execute-snapshot", "pause-snapshot", "resume-snapshot", "stop-snapshot", "log")
 _WHY = {
     "table": "its row travels in the log, at once and at a definite place among the changes",
-    "topic": "the connector has no signal table, and nothing is written into the database",
+    "topic": "the connector listens to it, and who sends needs no right in the database",
 }
 
 
@@ -58,10 +58,10 @@ def find_channel(config: Mapping[str, str], names: Names) -> Channel:
     """Find where a connector with this *config* listens. Raises PreconditionFailed when it does so nowhere."""
     enabled = {each.strip() for each in config.get("signal.enabled.channels", "source").split(",")}
     table = config.get("signal.data.collection", "")
-    if "source" in enabled and table:
-        return Channel("table", table.partition(".")[2] if table.count(".") > 1 else table)
     if "kafka" in enabled:
         return Channel("topic", config.get("signal.kafka.topic", f"{names.prefix}-signal"))
+    if "source" in enabled and table:
+        return Channel("table", table.partition(".")[2] if table.count(".") > 1 else table)
     raise PreconditionFailed(
         f'the connector {names.connector} listens to no signals: declare signals = "kafka", or signals = "table", and `cdc apply`',
         connector=names.connector,

@@ -77,7 +77,7 @@ async def _look_source(connector: Connector, kafka: KafkaSettings, dsn: str) -> 
 async def _read_source(connector: Connector, kafka: KafkaSettings, database: SourceDatabase) -> dict[str, Any]:
     names, role = find_names(connector, kafka), connector.user
     signals: Facts | None = None
-    if connector.signals == "table":
+    if connector.signals is not None:
         signals = await database.read_signals(connector.signal_table, role)
     return {
         "server": await database.read_server(role),

@@ -14,7 +14,7 @@ from cdc.database import open_database
 from cdc.doctor.check import Diagnosis
 from cdc.doctor.examine import collect_facts
 from cdc.doctor.facts import Facts
-from cdc.doctor.mend import describe_fix, list_fixes, mend_trouble
+from cdc.doctor.mend import describe_fix, list_fixes, mend_trouble, settle_connector
 from cdc.doctor.register import examine_facts
 from cdc.status import list_names
 from cdc.steer import compose_dsn
@@ -77,7 +77,9 @@ async def _fix(
             for code, fix in fixes:
                 await mend_trouble(fix, facts, connect, database, kafka)
                 output.progress(f"{code} mended: {describe_fix(fix)}")
-                done = True
+            if any(fix.kind in ("config", "restart") for _, fix in fixes):
+                await settle_connector(facts, connect, database, arguments.timeout)
+        done = True
     return done
 
 

@@ -168,17 +168,11 @@ def _listen(connector: Connector, names: Names, kafka: KafkaSettings) -> dict[st
         "notification.sink.topic.name": f"{names.prefix}.notification",
         "signal.poll.interval.ms": "500",  # else a signal lies for five seconds
     }
+    told["signal.data.collection"] = connector.signal_table  # a snapshot's watermarks are written into it in either case
     if connector.signals == "table":
-        return {**told, "signal.enabled.channels": "source", "signal.data.collection": connector.signal_table}
-    return {
-        **told,
-        "signal.enabled.channels": "kafka",
-        "signal.kafka.topic": f"{names.prefix}.signal",
-        "signal.kafka.bootstrap.servers": kafka.bootstrap,
-        "read.only": "true",  # the watermarks of an incremental snapshot come from pg_current_snapshot(), and nothing is written
-        # read-only watermarks are compared with the heartbeat's transaction: one without any fails the task (3.7, NullPointerException)
-        "heartbeat.action.query": f"SELECT pg_logical_emit_message(true, '{HEARTBEAT}', now()::text)",
-    }
+        return {**told, "signal.enabled.channels": "source"}
+    topic = {"signal.kafka.topic": f"{names.prefix}.signal", "signal.kafka.bootstrap.servers": kafka.bootstrap}
+    return {**told, "signal.enabled.channels": "source,kafka", **topic}
 
 
 def _keep_names(connector: Connector) -> dict[str, str]:

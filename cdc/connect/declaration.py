@@ -64,8 +64,8 @@ class Connector:
 
     Each table's topic gets *partitions*, *retention_ms* (-1 = for ever) and *cleanup* (`delete` or `compact`). *full* are the
     tables that get REPLICA IDENTITY FULL, *publish* what the publication publishes. *signals* is how the connector is told to
-    take a snapshot: `kafka` (a topic; nothing is written into the database), `table` (*signal_table*; at once and in the order
-    of the log, but it needs a table there) or None.
+    take a snapshot: `table` (rows of *signal_table*), `kafka` (a topic, for operators who may not write into the database; the
+    connector itself writes its watermarks into *signal_table*) or None.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Connector:
             wrong = [each for each in given if each not in allowed]
             if wrong or not given:
                 raise UsageError(f"{name} = {wrong[0] if wrong else ''!r} is none of {', '.join(str(each) for each in allowed)}")
-        if self.signals == "table" and not _TABLE.match(self.signal_table):
+        if self.signals is not None and not _TABLE.match(self.signal_table):
             raise UsageError(f"the signal_table {self.signal_table!r} is not schema.table")
 
     def _check_address(self) -> None:

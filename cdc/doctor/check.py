@@ -22,6 +22,9 @@ class Fix:
     values: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
 
 
+RESTART = Fix("restart", "nothing arrives now, so nothing can be lost by starting again")
+
+
 class Trouble(NamedTuple):
     """What one check found."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Sequence
 
 from cdc.connect.client import ConnectClient
 from cdc.database import SourceDatabase
 from cdc.doctor.check import Diagnosis, Fix
 from cdc.doctor.facts import Facts
-from eventstore.errors import PreconditionFailed
+from cdc.proof import Proof
+from eventstore.errors import PreconditionFailed, RefoldError
 from eventstore.log.admin import Admin
 from eventstore.settings import KafkaSettings
 
@@ -47,3 +50,11 @@ async def mend_trouble(fix: Fix, facts: Facts, connect: ConnectClient, database:
             listed = "; ".join(f"{option}: {' '.join(told)}" for option, told in refused.items())
             raise PreconditionFailed(f"Connect refuses {describe_fix(fix)}: {listed}; nothing was changed", options=list(refused))
         await connect.put_config(name, config)
+
+
+async def settle_connector(facts: Facts, connect: ConnectClient, database: SourceDatabase, timeout_s: float) -> None:
+    """Wait until the connector captures again after what was done to it; when it does not, the checks say so."""
+    stale = facts.worker.state.failure if facts.worker.state else ""
+    deadline = time.monotonic() + timeout_s
+    with contextlib.suppress(RefoldError):
+        await Proof(connect, database, facts.names.connector, facts.names.slot, deadline, lambda _: None, stale).wait()

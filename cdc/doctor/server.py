@@ -56,7 +56,7 @@ def judge_role(facts: Facts) -> Iterator[Trouble]:
 
 @check(3, _FAMILY, "rights to read", "the snapshot fails at the first table that it may not read")
 def judge_grants(facts: Facts) -> Iterator[Trouble]:
-    """Require: uSAGE of each schema and SELECT of each table."""
+    """Require: USAGE of each schema and SELECT of each table."""
     for table in facts.source.tables:
         if table["exists"] and not table["readable"]:
             text = statement.grant_read(table["name"], facts.role)

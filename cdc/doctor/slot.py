@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cdc.doctor.check import Fix, Trouble, check
+from cdc.doctor.check import RESTART, Fix, Trouble, check
 from cdc.doctor.facts import Facts
 from cdc.plan import statement
 
@@ -38,11 +38,7 @@ def judge_slot(facts: Facts) -> Iterator[Trouble]:
         )
         yield Trouble("fail", f"the slot {name} is about to lose its WAL ({slot['retained']:,} bytes behind)", remedy)
     if not slot["active"] and facts.exists:
-        fix = (
-            Fix("restart", "it sets a connector going that should run")
-            if facts.worker.state and facts.worker.state.failure
-            else None
-        )
+        fix = RESTART if facts.worker.state and facts.worker.state.failure else None
         what = f"nobody reads the slot {name}, and {slot['retained']:,} bytes of WAL are kept for it"
         yield Trouble("fail", what, "`cdc resume` if it was stopped, else `cdc restart`", fix)
     if slot["retained"] > facts.budget_bytes:
@@ -114,5 +110,5 @@ def judge_heartbeat(facts: Facts) -> Iterator[Trouble]:
         yield Trouble("fail", what, f"heartbeat.action.query = {_BEAT}, which needs no table and no right")
     if facts.config.get("read.only") == "true" and "emit_message(false" in query.replace(" ", ""):
         remedy = query.replace("(false", "(true").replace("( false", "(true")
-        what = "a heartbeat without transaction fails the task during a read-only incremental snapshot (Debezium 3.7)"
+        what = "a read-only incremental snapshot fails the task at a heartbeat without transaction (Debezium 3.7)"
         yield Trouble("fail", what, f"heartbeat.action.query = {remedy}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cdc.connect.config import name_topic
-from cdc.doctor.check import Fix, Trouble, check
+from cdc.doctor.check import RESTART, Fix, Trouble, check
 from cdc.doctor.facts import Facts
 
 _FAMILY = "topic"
@@ -90,7 +90,7 @@ def judge_proof(facts: Facts) -> Iterator[Trouble]:
             "fail",
             f"no message came through: {facts.log.proof}",
             "`cdc restart`; see the Connect worker's log",
-            Fix("restart", "nothing arrives now, so nothing can be lost by starting again"),
+            RESTART,
         )
 
 

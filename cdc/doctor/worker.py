@@ -10,7 +10,7 @@ from cdc.connect.option import is_known, known_options
 from cdc.connect.secret import is_reference, is_secret_name
 from cdc.connect.state import find_offset
 from cdc.connect.trace import classify
-from cdc.doctor.check import Fix, Trouble, check
+from cdc.doctor.check import RESTART, Fix, Trouble, check
 from cdc.doctor.facts import Facts
 
 _FAMILY = "worker"
@@ -107,7 +107,7 @@ def judge_state(facts: Facts) -> Iterator[Trouble]:
         yield Trouble("fail", f"{name} has no status", "ask again in a moment, then `cdc restart`")
     elif state.failure:
         kind, cause, remedy = classify(state.failure)
-        fix = Fix("restart", "a failed task does nothing; starting it again can't make that worse")
+        fix = RESTART
         yield Trouble("fail", f"{name} failed ({kind}): {cause}", f"{remedy}; then `cdc restart`", fix)
     elif state.state in ("PAUSED", "STOPPED"):
         yield Trouble("fail", f"{name} is {state.state}", "`cdc resume`, or `cdc teardown` if it is no longer needed")

@@ -95,7 +95,7 @@ def _plan_identity(connector: Connector, world: World) -> Iterator[Step]:
 
 
 def _plan_signals(connector: Connector, world: World) -> Iterator[Step]:
-    if connector.signals != "table" or world.signal_table is None:
+    if connector.signals is None or world.signal_table is None:
         return
     name, role = connector.signal_table, connector.user
     if not world.signal_table["exists"]:
@@ -110,7 +110,7 @@ def _plan_signals(connector: Connector, world: World) -> Iterator[Step]:
 
 def list_published(connector: Connector) -> list[str]:
     """Give the tables that the publication must hold."""
-    extra = [connector.signal_table] if connector.signals == "table" else []
+    extra = [connector.signal_table] if connector.signals is not None else []
     if connector.adopted is not None:
         extra += filter(None, [connector.options.get("signal.data.collection")])
     return sorted({*connector.tables, *extra})
