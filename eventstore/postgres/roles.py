@@ -79,7 +79,9 @@ async def script(engine: AsyncEngine) -> str:
 def compose_script(connection: Connection, names: dict[str, str]) -> str:
     """Compose that script for the user and database of *connection*; commented lines are examples. Pure."""
     user, database = sql.Identifier(connection.info.user), sql.Identifier(connection.info.dbname)
-    pieces: list[sql.Composable] = [sql.SQL("-- Run once by an administrator, then `eventstore roles --apply` by the login that migrates.")]
+    pieces: list[sql.Composable] = [
+        sql.SQL("-- Run once by an administrator, then `eventstore roles --apply` by the login that migrates.")
+    ]
     for duty, role in sorted(names.items()):
         make = "DO $$ BEGIN CREATE ROLE {0} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$; -- {1}"
         pieces.append(sql.SQL(make).format(sql.Identifier(role), sql.SQL(duty)))  # pyright: ignore[reportArgumentType]
