@@ -15,7 +15,7 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from eventstore.errors import RefoldError
 from eventstore.log.events import EventSource
@@ -30,10 +30,14 @@ Step = tuple[int, Sheet, Callable[..., Any], Any, Any, Any]
 
 
 class Failure(NamedTuple):
-    """A record that can't be applied, and why."""
+    """A record that can't be applied, and why. *waits*: nothing is wrong with it, it stands behind one that failed."""
 
     record: Record
     reason: str
+    waits: bool = False
+
+
+BEHIND: Final = "an earlier record of this key is parked"
 
 
 class HandlerFailed(Exception):
@@ -71,8 +75,9 @@ class Plan:
         for _, sheet, function, key, body, detail in self.steps:
             if key is ADDS:
                 with contextlib.suppress(Exception):
-                    made = _make_rows(function, body, detail)
-                    keys.setdefault(sheet.table.name, set()).update(map(sheet.table.key_of, made))
+                    made = make_rows(function, body, detail)
+                    found = map(sheet.table.key_of, made)
+                    keys.setdefault(sheet.table.name, set()).update(each for each in found if sheet.table.refuse_key(each) is None)
         return keys
 
 
@@ -126,7 +131,7 @@ class Folder:
         opener, lost = self._opener, self._opener.lost if self._opener else 0
         for index, record in enumerate(_bare(records)):
             if parked and (topic, record.key) in parked:
-                plan.failures.append(Failure(records[index], "an earlier record of this key is parked"))
+                plan.failures.append(Failure(records[index], BEHIND, waits=True))
                 continue
             try:
                 message = reader(record)
@@ -160,7 +165,7 @@ class Folder:
                 for sheet, function, key_of, unpack, detail, scope in routes[name]:
                     key = scope(body, own) if scope else key_of(body) if key_of else unpack(own)
                     if key is ADDS:
-                        sheet.added += _make_rows(function, body, detail(body, raw) if detail else None)
+                        sheet.added += make_rows(function, body, detail(body, raw) if detail else None)
                         continue
                     rows = sheet.rows
                     row = rows.get(key)
@@ -176,7 +181,7 @@ class Folder:
         try:
             for _, sheet, function, key, body, detail in plan.steps:
                 if key is ADDS:
-                    sheet.added += _make_rows(function, body, detail)
+                    sheet.added += make_rows(function, body, detail)
                     continue
                 row = sheet.rows.get(key)
                 made = function(body, row, detail) if detail is not None else function(body, row)
@@ -186,6 +191,29 @@ class Folder:
         except Exception as error:
             raise HandlerFailed(self.describe(error)) from (None if self._opener else error)
 
+    def screen(self, plan: Plan) -> list[Failure]:
+        """Take the records out of *plan* whose row keys PostgreSQL would refuse, and the later ones of their keys."""
+        spoilt: dict[int, str] = {}
+        for index, sheet, _, key, _, _ in plan.steps:
+            why = None if key is ADDS else sheet.table.refuse_key(key)
+            if why is not None:
+                spoilt.setdefault(index, describe(why, private=self._opener is not None))
+        if not spoilt:
+            return []
+        failures: list[Failure] = []
+        poisoned: set[bytes | None] = set()
+        for index in sorted({each[0] for each in plan.steps}):
+            record = plan.records[index]
+            if record.key is not None and record.key in poisoned:
+                failures.append(Failure(record, BEHIND, waits=True))
+            elif index in spoilt:
+                poisoned.add(record.key)
+                self._park((record.topic, record.key))
+                failures.append(Failure(record, spoilt[index]))
+        gone = {each.record.offset for each in failures}
+        plan.steps[:] = [each for each in plan.steps if plan.records[each[0]].offset not in gone]
+        return failures
+
     def fold_carefully(self, plan: Plan) -> list[Failure]:
         """Run the handlers record by record on copies; a record whose handler raises changes nothing and parks its key."""
         failures: list[Failure] = []
@@ -193,7 +221,7 @@ class Folder:
         for index, steps in _by_record(plan.steps):
             record = plan.records[index]
             if record.key is not None and record.key in poisoned:
-                failures.append(Failure(record, "an earlier record of this key is parked"))
+                failures.append(Failure(record, BEHIND, waits=True))
                 continue
             try:
                 made = self._try_record(steps)
@@ -231,7 +259,7 @@ class Folder:
         made: dict[tuple[Sheet, Any], Any] = {}
         for _, sheet, function, key, body, detail in steps:
             if key is ADDS:
-                made |= _add_rows(sheet, _make_rows(function, body, detail), made)
+                made |= _add_rows(sheet, make_rows(function, body, detail), made)
                 continue
             row = made[sheet, key] if (sheet, key) in made else copy.deepcopy(sheet.rows.get(key))
             made[sheet, key] = function(body, row, detail) if detail is not None else function(body, row)
@@ -265,7 +293,8 @@ def _bare(records: Sequence[Record]) -> Sequence[Any]:
     return getattr(records, "raws", records)
 
 
-def _make_rows(function: Callable[..., Any], body: Any, detail: Any) -> Sequence[Any]:
+def make_rows(function: Callable[..., Any], body: Any, detail: Any) -> Sequence[Any]:
+    """Call an adding handler and give its rows."""
     made = function(body, detail) if detail is not None else function(body)
     if type(made) is list:
         return made  # pyright: ignore[reportUnknownVariableType]

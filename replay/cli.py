@@ -24,6 +24,7 @@ from projections.readmodels.views import create_views
 from projections.settings import ProjectionSettings
 from replay.collect import collect
 from replay.cutover import swap, wait_for_workers
+from replay.inquiry import add_inquiries
 from replay.operator import operating
 from replay.progress import Reporter
 from replay.run import Replay, require_beginning
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sub.add_argument("--to", type=int, required=True, metavar="N", help="number of the generation")
         if name == "gc":
             sub.add_argument("--force", action="store_true", help="also those still in their grace time: no rollback after that")
+    add_inquiries(commands)
     return run(parser, argv)
 
 

@@ -84,13 +84,14 @@ async def compare(
 ) -> Report:
     """Compare two generations given as (schema, connection inside a transaction that shows the wanted vector)."""
     left, right = ReadModel(projection, live[0]), ReadModel(projection, new[0])
-    known = await _live_tables(live[1], live[0])
+    known, also = await _list_columns(live[1], live[0]), await _list_columns(new[1], new[0])
     report = Report()
-    comparable = [each.name for each in projection.tables if known.get(each.name) == list(each.columns)]
-    before = await left.digest(live[1], comparable)
-    after = await right.digest(new[1])
+    after = await right.digest(new[1], [each.name for each in projection.tables if also.get(each.name) == list(each.columns)])
+    before = await left.digest(live[1], [name for name in after if known.get(name) == also[name]])
     for table in projection.tables:
         name = table.name
+        if name not in after:
+            continue
         if name not in before:
             report.tables.append(TableReport(name, 0, after[name].rows, equal=False, only_new=after[name].rows))
             continue
@@ -109,7 +110,7 @@ def _summarise(name: str, before: Digest, after: Digest) -> TableReport:
     return TableReport(name, before.rows, after.rows, equal=before == after)
 
 
-async def _live_tables(connection: Connection, schema: str) -> dict[str, list[str]]:
+async def _list_columns(connection: Connection, schema: str) -> dict[str, list[str]]:
     cursor = await connection.execute(load("replay", "list_columns"), {"schema": schema})
     return dict(await cursor.fetchall())
 

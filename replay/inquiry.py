@@ -1,0 +1,161 @@
+"""`replay why` and `replay diff`: questions about rows, answered from the log. They change nothing and take no lock."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from eventstore.console import Command, Output, add_json
+from eventstore.errors import PreconditionFailed, VerificationFailed
+from eventstore.postgres.engine import checkout
+from eventstore.settings import KafkaSettings
+from projections.catalogue import list_generations
+from projections.cli import opened_engine, require_app
+from projections.generation import Generation, State
+from projections.projection import Projection
+from projections.settings import ProjectionSettings
+from replay.address import Address, parse_address
+from replay.contrast import Contrast, contrast, find_generation
+from replay.origin import Cause, Explainer, Origin
+from replay.verify import TableReport
+
+
+def add_inquiries(commands: Any) -> None:
+    """Add the parsers of `why` and `diff`."""
+    why = add_question(commands, "why", _why, "show the exact events behind a row, with the row after each")
+    why.add_argument("key", nargs="+", metavar="COLUMN=VALUE", help="the row's key")
+    why.add_argument("--table", help="which table, where several have such a key")
+    why.add_argument("--generation", metavar="N", help="of which generation (default: the live one)")
+    why.add_argument("--last", type=int, metavar="N", help="print only the last N events")
+    why.add_argument("--reveal", action="store_true", help="show values although events of this projection hold personal data")
+    diff = add_question(commands, "diff", _diff, "compare two generations: rows changed, only here, only there, and why")
+    diff.add_argument("left", metavar="gA", help="a generation, such as g3")
+    diff.add_argument("right", metavar="gB", help="another one")
+    diff.add_argument(
+        "--samples", type=int, default=3, metavar="N", help="differing rows shown for each table, with their events"
+    )
+    diff.add_argument("--wait", type=float, default=5.0, metavar="S", help="seconds to wait until both are at one vector")
+    diff.add_argument("--reveal", action="store_true", help="show values although events of this projection hold personal data")
+
+
+def add_question(commands: Any, name: str, command: Command, text: str) -> argparse.ArgumentParser:
+    """Add the parser of one command about one projection of an app."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    add_json(parser)
+    parser.set_defaults(command=command)
+    parser.add_argument("--projection", default=argparse.SUPPRESS, required=True, help="which projection")
+    parser.add_argument("--app", default=argparse.SUPPRESS, help="module:name of the Projections (env: REFOLD_PROJECTIONS_APP)")
+    return parser
+
+
+def _locate(projection: Projection, table: str, parts: list[Any]) -> Address:
+    columns = next(each.key for each in projection.tables if each.name == table)
+    return parse_address(projection, [f"{name}={value}" for name, value in zip(columns, parts, strict=True)], table)
+
+
+async def _why(arguments: argparse.Namespace, output: Output) -> int:
+    projection = _find_projection(arguments)
+    address = parse_address(projection, arguments.key, arguments.table)
+    async with opened_engine("refold replay why") as engine:
+        async with checkout(engine) as connection:
+            known = await list_generations(connection, projection.name)
+        generation = find_generation(known, arguments.generation) if arguments.generation else require_live(known, projection)
+        explainer = Explainer(projection, generation, engine, KafkaSettings(), reveal=arguments.reveal)
+        [origin] = await explainer.explain([address])
+    facts = {"projection": projection.name, "generation": generation.number, "events": len(origin.causes), **asdict(origin)}
+    shown = origin.causes[-arguments.last :] if arguments.last else origin.causes
+    facts["causes"] = [asdict(each) for each in shown]
+    output.result(facts, "\n".join(_tell(address, generation, origin, shown)))
+    if origin.agrees is False:
+        raise VerificationFailed(
+            f"{address}: {generation} holds another row than its events give. It was changed by hand, or a handler isn't deterministic. "
+            f"Mend it with `replay repair --projection {projection.name} {' '.join(arguments.key)}`."
+        )
+    return 0
+
+
+def _tell(address: Address, generation: Generation, origin: Origin, shown: list[Cause]) -> list[str]:
+    lines = [f"{address} of {generation} ({generation.state}): {len(origin.causes):,} events"]
+    for each in shown:
+        where = f"{each.topic}[{each.partition}]@{each.offset}"
+        what = f"{each.stream}/{each.version} {each.type}" if each.stream else "change"
+        lines.append(f"  {where}  {each.time or '-'}  {what}  {_inline(each.data)}")
+        lines.append(f"      {each.effect} by {each.handler}  ->  {_inline(each.row)}")
+    verdict = {
+        True: "the same row is stored",
+        False: f"ANOTHER ROW IS STORED: {_inline(origin.stored)}",
+        None: f"{generation} was built by other code than this; it holds {_inline(origin.stored)}",
+    }
+    return [*lines, f"  {verdict[origin.agrees]}"]
+
+
+async def _diff(arguments: argparse.Namespace, output: Output) -> int:
+    projection = _find_projection(arguments)
+    async with opened_engine("refold replay diff") as engine:
+        async with checkout(engine) as connection:
+            known = await list_generations(connection, projection.name)
+        pair = find_generation(known, arguments.left), find_generation(known, arguments.right)
+        found = await contrast(projection, engine, pair, samples=arguments.samples, wait_s=arguments.wait)
+        samples = {
+            (table.table, str(sample["key"])): _locate(projection, table.table, sample["key"])
+            for table in found.report.tables
+            for sample in table.samples
+        }
+        explainer = Explainer(projection, found.right, engine, KafkaSettings(), reveal=arguments.reveal)
+        origins = await explainer.explain(list(samples.values())) if samples else []
+        explained = dict(zip(samples, origins, strict=True))
+    facts = {
+        "projection": projection.name,
+        "left": found.left.number,
+        "right": found.right.number,
+        "apart": found.apart,
+        **found.report.facts(),
+        "why": [asdict(each) for each in explained.values()],
+    }
+    del facts["failed_checks"]
+    output.result(facts, "\n".join(_compose(found, explained)))
+    return 0
+
+
+def _compose(found: Contrast, explained: dict[tuple[str, str], Origin]) -> list[str]:
+    level = "at one vector" if found.is_level else f"NOT at one vector, rows may differ for that alone: {found.apart}"
+    lines = [f"{found.left} ({found.left.state}) and {found.right} ({found.right.state}), {level}"]
+    for table in found.report.tables:
+        lines.append(f"  {_count(table)}")
+        for sample in table.samples:
+            origin = explained[table.table, str(sample["key"])]
+            lines.append(f"    {sample['key']}: g{found.left.number} {_inline(sample['live'])}")
+            lines.append(f"      g{found.right.number} {_inline(sample['new'])}")
+            lines.extend(
+                f"      {each.topic}[{each.partition}]@{each.offset} {each.type or 'change'} {_inline(each.data)} {each.effect}"
+                for each in origin.causes[-3:]
+            )
+    return lines
+
+
+def _count(table: TableReport) -> str:
+    if table.equal:
+        return f"{table.table}: {table.new_rows:,} rows equal"
+    return (
+        f"{table.table}: {table.live_rows:,} and {table.new_rows:,} rows, {table.changed:,} differ, {table.only_live:,} only here, "
+        f"{table.only_new:,} only there"
+    )
+
+
+def _inline(values: Any) -> str:
+    if values is None:
+        return "no row"
+    return " ".join(f"{name}={value!r}" for name, value in values.items()) if isinstance(values, dict) else str(values)  # pyright: ignore[reportUnknownVariableType]
+
+
+def _find_projection(arguments: argparse.Namespace) -> Projection:
+    return require_app(getattr(arguments, "app", None), ProjectionSettings()).named(arguments.projection)
+
+
+def require_live(known: list[Generation], projection: Projection) -> Generation:
+    """Give the live generation of *known*. Raises PreconditionFailed without one."""
+    live = next((each for each in known if each.state is State.LIVE), None)
+    if live is None:
+        raise PreconditionFailed(f"no generation of {projection.name} is live: start `projections run`, or say --generation")
+    return live

@@ -1,0 +1,243 @@
+"""Why a row is what it is: the exact events behind it, in order, with the row after each.
+
+The row and the vector of its generation are read in one snapshot; then the log is read up to exactly that vector. So the row that the
+events give can be compared with the row that is there: they differ when somebody changed it by hand, when a handler isn't
+deterministic, or when other code built it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from eventstore.codec import decode, encode
+from eventstore.errors import PreconditionFailed
+from eventstore.event import fields_of
+from eventstore.log.partitioner import partition_of
+from eventstore.postgres.engine import Connection, checkout
+from eventstore.postgres.keys import opened_keyring
+from eventstore.postgres.statements import load
+from eventstore.privacy.opener import Opener
+from eventstore.settings import KafkaSettings
+from projections.checkpoint import Vector, read_vector
+from projections.fingerprint import fingerprint
+from projections.generation import Generation
+from projections.projection import EVENTS, Projection
+from projections.readmodels.policies import every_tenant
+from projections.readmodels.postgres import ReadModel
+from projections.sheet import Sheet
+from projections.worker import name_topics
+from replay.address import Address, is_streamed
+from replay.history import read_history, require_whole
+from replay.settings import ReplaySettings
+from replay.sieve import Place, Sieve, Touch
+
+MOST = 1_000_000
+"""Events behind the asked-for rows that are held in memory, to show them in the order in which they were recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One event or change that reached a row, what it did (created, changed, unchanged, deleted, parked, failed), and the row after it."""
+
+    topic: str
+    partition: int
+    offset: int
+    position: str | None
+    stream: str | None
+    version: int | None
+    type: str | None
+    time: str | None
+    data: Any
+    handler: str
+    effect: str
+    row: dict[str, Any] | None
+
+
+@dataclass(slots=True)
+class Origin:
+    """What explains one row: its *causes*, the row that they give, and the row that is *stored* in the generation.
+
+    *agrees*: both are the same; None = other code built the generation, so they need not be.
+    """
+
+    table: str
+    key: list[Any]
+    causes: list[Cause] = field(default_factory=list[Cause])
+    folded: dict[str, Any] | None = None
+    stored: dict[str, Any] | None = None
+    agrees: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The rows that are asked for as one snapshot of a generation shows them, its vector, and what it has parked."""
+
+    vector: Vector
+    stored: Mapping[Address, Any]
+    parked: frozenset[Place]
+
+
+class Explainer:
+    """Explains rows of one generation with this process's code. *reveal*: show values of projections with personal data."""
+
+    def __init__(
+        self, projection: Projection, generation: Generation, engine: AsyncEngine, kafka: KafkaSettings, *, reveal: bool = False
+    ) -> None:
+        self.projection = projection
+        self.generation = generation
+        self._engine = engine
+        self._kafka = kafka
+        self._topics = name_topics(projection, kafka)
+        self._veiled = projection.has_personal and not reveal
+        self.is_own = generation.fingerprint == fingerprint(projection)
+
+    async def explain(self, addresses: Sequence[Address]) -> list[Origin]:
+        """Read the log once and explain all of *addresses*."""
+        async with checkout(self._engine) as connection, every_tenant(connection, self.projection), connection.transaction():
+            await connection.execute(load("replay", "begin_snapshot"))
+            scene = await look(connection, self.projection, self.generation, addresses, typed=self.is_own)
+        touches = await self._gather(addresses, scene)
+        return [self._tell(each, scene, touches[each]) for each in addresses]
+
+    async def _gather(self, addresses: Sequence[Address], scene: Scene) -> dict[Address, list[Touch]]:
+        found: dict[Address, list[Touch]] = {each: [] for each in addresses}
+        by_key = {(each.table.name, each.key): each for each in addresses}
+        until, streams = narrow(self.projection, addresses, scene.vector)
+        await require_whole(self._kafka, until)
+        async with opened_keyring(self._engine) as keyring:
+            opener = Opener(keyring)
+            sieve = Sieve(
+                self.projection,
+                self._topics,
+                lambda table, key: (table.name, key) in by_key,
+                opener=opener,
+                parked=scene.parked,
+                streams=streams,
+            )
+            count = 0
+            async for batch in read_history(self._kafka, self.generation.consumer_group, {}, until, ReplaySettings().stall_s):
+                for touch in await sieve.sift(batch):
+                    found[by_key[touch.table.name, touch.key]].append(touch)
+                    count += 1
+                if count > MOST:
+                    raise PreconditionFailed(
+                        f"more than {MOST:,} events reached these rows, too many to show; ask for a row of fewer"
+                    )
+        for touches in found.values():
+            touches.sort(key=_order)
+        return found
+
+    def _tell(self, address: Address, scene: Scene, touches: Sequence[Touch]) -> Origin:
+        row: Any = None
+        origin = Origin(address.table.name, [address.key] if address.table.has_single_key else list(address.key))
+        for touch in touches:
+            before = None if row is None else dataclasses.asdict(row)
+            effect = "parked"
+            if not touch.set_aside:
+                try:
+                    row = touch.apply(row)
+                    after = None if row is None else dataclasses.asdict(row)
+                    effect = _name_effect(before, after)
+                except Exception as error:
+                    effect = f"failed: {type(error).__name__}" + ("" if self._veiled else f": {error}")
+            origin.causes.append(self._describe(touch, effect, None if row is None else dataclasses.asdict(row)))
+        stored = scene.stored.get(address)
+        if self.is_own:
+            origin.agrees = same(address, row, stored)
+            stored = None if stored is None else dataclasses.asdict(stored)
+        origin.folded = self._veil(None if row is None else dataclasses.asdict(row))
+        origin.stored = self._veil(stored)
+        return origin
+
+    def _describe(self, touch: Touch, effect: str, row: dict[str, Any] | None) -> Cause:
+        record, document = touch.record, _document(touch)
+        code = touch.function.__code__
+        return Cause(
+            record.topic,
+            record.partition,
+            record.offset,
+            document.get("position"),
+            document.get("subject"),
+            document.get("streamversion"),
+            document.get("type"),
+            document.get("time"),
+            self._veil(_plain(touch.body)),
+            f"{touch.function.__module__}:{touch.function.__qualname__}:{code.co_firstlineno}",
+            effect,
+            self._veil(row),
+        )
+
+    def _veil(self, values: Any) -> Any:
+        if not self._veiled or values is None:
+            return values
+        return dict.fromkeys(values, "(withheld)") if isinstance(values, dict) else "(withheld)"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+async def look(
+    connection: Connection, projection: Projection, generation: Generation, addresses: Sequence[Address], *, typed: bool
+) -> Scene:
+    """Read the rows under *addresses*, the vector and what is parked, in the caller's transaction.
+
+    *typed*: rows as the projection's own classes; otherwise as dicts, which also works for columns of another release.
+    """
+    read_model = ReadModel(projection, generation.schema_name)
+    stored: dict[Address, Any] = {}
+    for each in addresses:
+        if typed:
+            sheet = Sheet(each.table, complete=False)
+            await read_model.load(connection, sheet, [each.key])
+            stored[each] = sheet.rows[each.key]
+        else:
+            rows = await read_model.rows(connection, each.table.name, [each.key])
+            stored[each] = rows[0] if rows else None
+    parked = await (await connection.execute(load("replay", "list_aside"), {"generation": generation.id})).fetchall()
+    return Scene(await read_vector(connection, generation.id), stored, frozenset(parked))
+
+
+def narrow(projection: Projection, addresses: Sequence[Address], vector: Vector) -> tuple[Vector, frozenset[bytes] | None]:
+    """Give how far to read which partitions, and which streams alone can matter (None = any). Pure."""
+    if not all(is_streamed(projection, each.table) for each in addresses):
+        return vector, None
+    streams = {each.stream for each in addresses}
+    counts: dict[str, int] = {}
+    for topic, number in vector:
+        counts[topic] = max(counts.get(topic, 0), number + 1)
+    mine = {(topic, partition_of(stream, count)) for topic, count in counts.items() for stream in streams}
+    return {each: vector[each] for each in mine if each in vector}, frozenset(each.encode() for each in streams)
+
+
+def same(address: Address, folded: Any, stored: Any) -> bool:
+    """Say whether two rows hold the same, None being no row."""
+    if folded is None or stored is None:
+        return folded is stored
+    left, right = address.table.plain_values(folded), address.table.plain_values(stored)
+    return left == right or encode(left) == encode(right)
+
+
+def _order(touch: Touch) -> tuple[Any, ...]:
+    position = EVENTS.position(touch.record)
+    place = touch.record.topic, touch.record.partition, touch.record.offset
+    return (position or (0, touch.record.timestamp), *place)
+
+
+def _name_effect(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str:
+    if before == after:
+        return "unchanged"
+    return "created" if before is None else "deleted" if after is None else "changed"
+
+
+def _document(touch: Touch) -> dict[str, Any]:
+    try:
+        found = decode(touch.record.value or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and "specversion" in found else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def _plain(body: Any) -> Any:
+    return decode(encode(fields_of(body)))

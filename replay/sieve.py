@@ -1,0 +1,96 @@
+"""Which records of the log reach which rows: the projection's own readers, key functions and handlers, over rows that are asked for.
+
+A build folds everything; this picks out. It is right for whatever the fold is right for, because it reads with the same `Folder`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, NamedTuple
+
+from eventstore.privacy.opener import Opener
+from eventstore.source import Record
+from projections.checkpoint import Partition
+from projections.fold import Folder, Plan, make_rows
+from projections.projection import Projection
+from projections.route import ADDS
+from projections.table import Table
+
+Wanted = Callable[[Table[Any], Any], bool]
+Place = tuple[str, int, int]
+"""Topic, partition, offset."""
+
+
+class Touch(NamedTuple):
+    """One handler's call for one row: *made* is the row of an adding handler, ADDS for one that gets the row and gives the next.
+
+    *set_aside*: the generation has parked the record, so that it had no effect. *lost*: it had lost personal data.
+    """
+
+    record: Record
+    table: Table[Any]
+    key: Any
+    function: Callable[..., Any]
+    body: Any
+    detail: Any
+    made: Any
+    set_aside: bool
+    lost: bool
+
+    def apply(self, row: Any) -> Any:
+        """Give the row that comes after *row*."""
+        if self.made is not ADDS:
+            return self.made
+        return self.function(self.body, row, self.detail) if self.detail is not None else self.function(self.body, row)
+
+
+class Sieve:
+    """Picks the touches of rows that *wanted* says yes to; *parked* are the places of records that the generation set aside."""
+
+    def __init__(
+        self,
+        projection: Projection,
+        topics: Mapping[str, str],
+        wanted: Wanted,
+        *,
+        opener: Opener | None = None,
+        parked: AbstractSet[Place] = frozenset(),
+        streams: AbstractSet[bytes] | None = None,
+    ) -> None:
+        """Take the records' keys that can matter as *streams* (None = all), which spares decoding the rest."""
+        self._folder = Folder(projection, topics, complete=False, opener=opener)
+        self._opener = opener if projection.has_personal else None
+        self._wanted = wanted
+        self._parked = parked
+        self._streams = streams
+
+    async def sift(self, batch: Mapping[Partition, Sequence[Record]]) -> list[Touch]:
+        """Give the touches of *batch*, in order within each partition."""
+        found: list[Touch] = []
+        for records in batch.values():
+            kept = records if self._streams is None else [each for each in records if each.key in self._streams]
+            if not kept:
+                continue
+            if self._opener is not None:
+                await self._opener.prepare([each.value for each in kept])
+            found += self._pick(self._folder.read(kept))
+        return found
+
+    def _pick(self, plan: Plan) -> list[Touch]:
+        found: list[Touch] = []
+        for index, sheet, function, key, body, detail in plan.steps:
+            if key is not ADDS and not self._wanted(sheet.table, key):
+                continue
+            record = plan.records[index]
+            aside = (record.topic, record.partition, record.offset) in self._parked
+            rest = function, body, detail
+            if key is not ADDS:
+                found.append(Touch(record, sheet.table, key, *rest, ADDS, aside, index in plan.lost))
+                continue
+            found.extend(
+                Touch(record, sheet.table, own, *rest, row, aside, index in plan.lost)
+                for row in make_rows(function, body, detail)
+                if self._wanted(sheet.table, own := sheet.table.key_of(row))
+            )
+        return found
