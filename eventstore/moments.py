@@ -19,6 +19,7 @@ MOMENTS = frozenset(
         "relay.after_commit",
         "batch.before_commit",
         "batch.after_commit",
+        "mend.before_commit",
         "replay.generation_created",
         "replay.tables_created",
         "replay.building",

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+from uuid import UUID
 
-from eventstore.errors import Fenced
+from eventstore.errors import Fenced, HistoryIncomplete
 from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
 from eventstore.stream import Position
@@ -36,12 +37,54 @@ class Advance(NamedTuple):
     position: Position | None
 
 
-async def claim(connection: Connection, generation: int, partitions: Iterable[Partition], owner: str) -> dict[Partition, Claim]:
-    """Take over *partitions*: raise their epoch, so that any earlier owner is fenced, and give where they stand."""
-    wanted = sorted(partitions)
-    values = {"generation": generation, "topics": [t for t, _ in wanted], "partitions": [p for _, p in wanted], "owner": owner}
+async def claim(
+    connection: Connection,
+    generation: int,
+    partitions: Iterable[Partition],
+    owner: str,
+    topic_ids: Mapping[str, UUID] | None = None,
+) -> dict[Partition, Claim]:
+    """Take over *partitions*: raise their epoch, so that any earlier owner is fenced, and give where they stand.
+
+    *topic_ids* are Kafka's ids of the topics as they are now. Raises HistoryIncomplete when a checkpoint counts the offsets of a topic
+    that was deleted and made anew since: roll back.
+    """
+    wanted, ids = sorted(partitions), topic_ids or {}
+    values = {
+        "generation": generation,
+        "topics": [topic for topic, _ in wanted],
+        "partitions": [partition for _, partition in wanted],
+        "ids": [ids.get(topic) for topic, _ in wanted],
+        "owner": owner,
+    }
     rows = await (await connection.execute(load(PACKAGE, "claim_checkpoint"), values)).fetchall()
-    return {(topic, partition): Claim(offset, epoch) for topic, partition, offset, epoch in rows}
+    for topic, _, offset, _, known in rows:
+        if known is not None and offset and ids.get(topic, known) != known:
+            raise refuse_anew(topic)
+    return {(topic, partition): Claim(offset, epoch) for topic, partition, offset, epoch, _ in rows}
+
+
+def refuse_anew(topic: str) -> HistoryIncomplete:
+    """Say that *topic* is another one than the checkpoint counts, and the way out."""
+    return HistoryIncomplete(
+        f"topic {topic} was deleted and made anew since its checkpoint was written, so the offsets there mean nothing in it. Nothing was "
+        "applied from it. When it holds the whole history again, as after `eventstore relay` from the beginning, rebuild with "
+        "`replay --projection … --from-beginning`.",
+        topic=topic,
+    )
+
+
+async def require_held(connection: Connection, generation: int, partition: Partition, held: Claim) -> None:
+    """Lock the checkpoint of *partition* in the caller's transaction. Raises Fenced when it is no longer as *held* says."""
+    values = {
+        "generation": generation,
+        "topic": partition[0],
+        "partition": partition[1],
+        "epoch": held.epoch,
+        "expected": held.next_offset,
+    }
+    if await (await connection.execute(load(PACKAGE, "require_held"), values)).fetchone() is None:
+        raise Fenced(f"{partition[0]}[{partition[1]}] of generation {generation} has a newer owner; this worker joins again")
 
 
 async def advance(
@@ -78,7 +121,10 @@ def _number(position: Position | None, index: int) -> int | None:
 async def note_seen(
     connection: Connection, generation: int, held: Mapping[Partition, Claim], seen: Mapping[Partition, int]
 ) -> None:
-    """Note how far the log was read where nothing was applied (transaction markers, other types); for lag only."""
+    """Note how far the log was read where nothing was applied (transaction markers, other types), and that the owner is alive.
+
+    Raises Fenced when a partition has a newer owner: an idle worker learns it so.
+    """
     wanted = sorted(seen)
     values = {
         "generation": generation,
@@ -87,7 +133,9 @@ async def note_seen(
         "epochs": [held[each].epoch for each in wanted],
         "seen": [seen[each] for each in wanted],
     }
-    await connection.execute(load(PACKAGE, "note_seen"), values)
+    cursor = await connection.execute(load(PACKAGE, "note_seen"), values)
+    if cursor.rowcount != len(wanted):
+        raise Fenced(f"{len(wanted) - cursor.rowcount} of {len(wanted)} partitions of generation {generation} have a newer owner")
 
 
 async def read_vector(connection: Connection, generation: int, *, lock: bool = False) -> Vector:

@@ -77,7 +77,9 @@ class Plan:
                 with contextlib.suppress(Exception):
                     made = make_rows(function, body, detail)
                     found = map(sheet.table.key_of, made)
-                    keys.setdefault(sheet.table.name, set()).update(each for each in found if sheet.table.refuse_key(each) is None)
+                    keys.setdefault(sheet.table.name, set()).update(
+                        each for each in found if sheet.table.refuse_key(each) is None
+                    )
         return keys
 
 

@@ -7,31 +7,39 @@ writes nothing. A live worker commits every batch; a replay, alone with its tabl
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from psycopg.errors import UniqueViolation
-from psycopg.types.json import Jsonb
 
+from eventstore.errors import RefoldError
 from eventstore.moments import reach
 from eventstore.postgres.engine import Connection, ConnectionLost
 from eventstore.postgres.statements import load
 from eventstore.privacy.opener import Opener
 from eventstore.source import Record
 from eventstore.stream import Position
-from projections.checkpoint import PACKAGE, Advance, Claim, Partition, advance, claim, note_seen
+from projections.checkpoint import PACKAGE, Advance, Claim, Partition, advance, claim, note_seen, require_held
 from projections.fold import Failure, Folder, HandlerFailed, Plan
 from projections.generation import Generation
+from projections.parking import AT_ONCE, Due, Parked, Patience, drop_parked, fail_parked, find_due, go_on, lock_parked, park
 from projections.projection import Projection
 from projections.readmodels.postgres import ReadModel
 
 Batch = Mapping[Partition, Sequence[Record]]
+NEVER = Patience(0, 0.0, 0.0)
+BREATH_S = 1.0
+"""Seconds between two signs of life of a session whose transaction waits for a slow handler."""
 
 
 class Pipeline:
     """Applies one generation's records over one connection, which it does not share.
 
-    *exclusive*: no other process writes this generation's tables, so rows may stay in memory between commits.
+    *exclusive*: no other process writes this generation's tables, so rows may stay in memory between commits. *patience* says how often
+    parked records are tried again by themselves, *hold_s* for how many seconds a slow handler keeps the partitions.
     """
 
     def __init__(
@@ -51,6 +59,9 @@ class Pipeline:
         self.held: dict[Partition, Claim] = {}
         self.applied = 0
         self.parked = 0
+        self.mended = 0
+        self.patience = NEVER
+        self.hold_s = 300.0
         self._exclusive = exclusive
         self._connection = connection
         self._sources = {topics[each.name]: each for each in projection.sources}
@@ -60,13 +71,15 @@ class Pipeline:
         self._opener = opener if projection.has_personal else None
         self._lost: set[tuple[str, Any]] = set()
 
-    async def claim(self, partitions: Sequence[Partition], owner: str) -> dict[Partition, int]:
+    async def claim(
+        self, partitions: Sequence[Partition], owner: str, topic_ids: Mapping[str, UUID] | None = None
+    ) -> dict[Partition, int]:
         """Take *partitions* over, forget all that is in memory, and give where to read on.
 
         A generation that nobody has written yet is folded in memory from the start when this pipeline is exclusive.
         """
         async with self._connection.transaction():
-            self.held = await claim(self._connection, self.generation.id, partitions, owner)
+            self.held = await claim(self._connection, self.generation.id, partitions, owner, topic_ids)
             cursor = await self._connection.execute(load(PACKAGE, "read_parked_keys"), {"generation": self.generation.id})
             parked = {(topic, None if key is None else bytes(key)) for topic, key in await cursor.fetchall()}
             untouched = all(each.next_offset == 0 for each in self.held.values())
@@ -113,7 +126,7 @@ class Pipeline:
                 if self._shares:
                     await self._connection.execute(load(PACKAGE, "lock_tables"), {"generation": self.generation.id})
                 await self._load(plans, carefully=carefully)
-                self._fold(plans, carefully=carefully)
+                await self._fold_aside(plans, carefully=carefully)
                 await self._write()
                 reach("batch.before_commit")
         except BaseException:
@@ -192,13 +205,39 @@ class Pipeline:
             return
         touched: dict[str, set[Any]] = {}
         for plan in plans:
+            if carefully:
+                self._failures.extend(self.folder.screen(plan))
             for table, keys in [*plan.keys().items(), *(plan.added_keys().items() if carefully else ())]:
                 touched.setdefault(table, set()).update(keys)
+        try:
+            await self._load_rows(touched)
+        except (*ConnectionLost, RefoldError):
+            raise
+        except Exception as error:
+            cause = None if self._opener else error
+            raise HandlerFailed(f"a row can't be looked for: {self.folder.describe(error)}") from cause
+
+    async def _load_rows(self, touched: Mapping[str, set[Any]]) -> None:
         for table, keys in touched.items():
             sheet = self.folder.sheets[table]
-            missing = sheet.missing(keys)
-            if missing:
+            if missing := sheet.missing(keys):
                 await self.read_model.load(self._connection, sheet, missing)
+
+    async def _fold_aside(self, plans: Sequence[Plan], *, carefully: bool) -> None:
+        """Fold in a thread, so that heartbeats go on beside slow handlers.
+
+        The session, which the server would end for idling, says meanwhile that it lives, but no longer than *hold_s* seconds: then the
+        server gives the rows to whoever owns the partitions next.
+        """
+        work = asyncio.create_task(asyncio.to_thread(self._fold, plans, carefully=carefully))
+        deadline = time.monotonic() + self.hold_s
+        try:
+            while not (await asyncio.wait([work], timeout=BREATH_S))[0]:
+                if time.monotonic() < deadline:
+                    await self._connection.execute(load(PACKAGE, "breathe"))
+        finally:
+            await asyncio.wait([work])
+        work.result()
 
     def _fold(self, plans: Sequence[Plan], *, carefully: bool) -> None:
         for plan in plans:
@@ -221,18 +260,74 @@ class Pipeline:
             await self._park(failure)
 
     async def _park(self, failure: Failure) -> None:
-        record = failure.record
-        values = {
-            "generation": self.generation.id,
-            "topic": record.topic,
-            "partition": record.partition,
-            "offset": record.offset,
-            "key": record.key,
-            "value": record.value,
-            "headers": Jsonb([[name, value.decode(errors="replace")] for name, value in record.headers]),
-            "reason": failure.reason[:2000],
-        }
-        await self._connection.execute(load(PACKAGE, "insert_parked"), values)
+        retry_s = None if failure.waits else self.patience.wait_s(0)
+        await park(self._connection, self.generation.id, failure.record, failure.reason, retry_s)
+
+    async def find_due(self, limit: int) -> list[Due]:
+        """Give the parked keys in these partitions whose time has come, or that somebody asked to try again."""
+        return await find_due(self._connection, self.generation.id, self.held, limit)
+
+    async def mend(self, due: Due) -> int:
+        """Apply the parked records of one key again, in their order, and give how many left the list.
+
+        Rows and list change in one transaction, behind the fence of the partition. The first record that fails again stays parked with
+        the reason of today, and the later ones behind it. Raises Fenced as `apply` does.
+        """
+        try:
+            return await self._mend(due, AT_ONCE)
+        except HandlerFailed:
+            try:
+                return await self._mend(due, 1)
+            except HandlerFailed as error:
+                return await self._mend(due, 1, refused=str(error))
+
+    async def _mend(self, due: Due, limit: int, *, refused: str | None = None) -> int:
+        before = set(self.folder.parked)
+        self.folder.parked = {each for each in before if each != (due.topic, due.key)}
+        try:
+            async with self._connection.transaction():
+                await require_held(self._connection, self.generation.id, due[:2], self.held[due[:2]])
+                if self._shares:
+                    await self._connection.execute(load(PACKAGE, "lock_tables"), {"generation": self.generation.id})
+                found = await lock_parked(self._connection, self.generation.id, due, limit)
+                failed = await self._refold([each for each in found if not each.skip], refused)
+                done = [each.offset for each in found if each.offset not in failed]
+                await drop_parked(self._connection, self.generation.id, due, done)
+                left = await self._note_failed(due, found, failed, more=len(found) == limit)
+                reach("mend.before_commit")
+        except BaseException:
+            self.folder.parked = before
+            raise
+        finally:
+            self.forget()
+        if left and due.key is not None:
+            self.folder.parked.add((due.topic, due.key))
+        self.mended += len(done)
+        return len(done)
+
+    async def _refold(self, records: Sequence[Parked], refused: str | None) -> dict[int, Failure]:
+        """Fold *records* carefully and write what they make; give those that failed, by offset."""
+        if refused is not None:
+            return {each.offset: Failure(each, refused) for each in records}
+        if records:
+            await self._prepare({(records[0].topic, records[0].partition): records})
+        plan = self.folder.read(records)
+        await self._load([plan], carefully=True)
+        await self._fold_aside([plan], carefully=True)
+        failures = [*plan.failures, *self._failures]
+        self._failures.clear()
+        self._lost |= plan.lost_keys()
+        await self._write()
+        return {each.record.offset: each for each in failures}
+
+    async def _note_failed(self, due: Due, found: Sequence[Parked], failed: Mapping[int, Failure], *, more: bool) -> bool:
+        """Note why the first of *failed* failed; give whether records of the key are left."""
+        first = next((each for each in found if each.offset in failed), None)
+        if first is not None:
+            retry_s = self.patience.wait_s(first.attempts + 1)
+            await fail_parked(self._connection, self.generation.id, first, failed[first.offset].reason, retry_s)
+            return True
+        return more and due.key is not None and await go_on(self._connection, self.generation.id, due)
 
     def _settle(self) -> None:
         for partition, move in self._moves.items():

@@ -9,7 +9,7 @@ from eventstore.settings import configure
 
 
 class ProjectionSettings(BaseSettings):
-    """How workers poll, and how long a retired generation stays current."""
+    """How workers share, poll and judge themselves, and how long a retired generation stays current."""
 
     model_config = configure("REFOLD_PROJECTIONS_")
 
@@ -25,4 +25,72 @@ class ProjectionSettings(BaseSettings):
     )
     wait_s: float = Field(
         default=5.0, gt=0, description="Seconds that a read waits for a token before TimedOut. Env REFOLD_PROJECTIONS_WAIT_S."
+    )
+    instance: str | None = Field(
+        default=None,
+        description="Name of this worker process for life, unlike that of any other of its app (a pod's name, say): stopped and started "
+        "within the session time it gets its partitions back without a rebalance. None = whoever joins is new. "
+        "Env REFOLD_PROJECTIONS_INSTANCE.",
+    )
+    session_s: float = Field(
+        default=10.0,
+        ge=1,
+        description="Seconds of silence (stopped, hung, cut off from Kafka) after which a worker's partitions go to others; the broker "
+        "allows 6 to 1800 unless told otherwise. Env REFOLD_PROJECTIONS_SESSION_S.",
+    )
+    max_poll_s: float = Field(
+        default=300.0,
+        ge=1,
+        description="Seconds that a worker may take over one batch before its partitions go to others. Env REFOLD_PROJECTIONS_MAX_POLL_S.",
+    )
+    batch_s: float = Field(
+        default=2.0,
+        gt=0,
+        description="Seconds that a batch should take at most: slow handlers get fewer records at a time. Env REFOLD_PROJECTIONS_BATCH_S.",
+    )
+    batch_bytes: int = Field(
+        default=8 << 20,
+        ge=1 << 10,
+        description="Bytes of records that a worker takes into one transaction; nothing more is fetched until what was is applied. "
+        "Env REFOLD_PROJECTIONS_BATCH_BYTES.",
+    )
+    retry_attempts: int = Field(
+        default=5,
+        ge=0,
+        description="How often a parked record is tried again by itself, since what spoilt it may have passed. "
+        "Env REFOLD_PROJECTIONS_RETRY_ATTEMPTS.",
+    )
+    retry_s: float = Field(
+        default=1.0,
+        gt=0,
+        description="Seconds before the first of these attempts; doubled each time. Env REFOLD_PROJECTIONS_RETRY_S.",
+    )
+    retry_most_s: float = Field(
+        default=300.0, gt=0, description="Most seconds between two of them. Env REFOLD_PROJECTIONS_RETRY_MOST_S."
+    )
+    slow_s: float = Field(
+        default=15.0,
+        gt=0,
+        description="Seconds without an answer of Kafka or PostgreSQL, or without progress though records wait, after which `/readyz` "
+        "says 503. Env REFOLD_PROJECTIONS_SLOW_S.",
+    )
+    stuck_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="The same for `/livez`, after which the process is better started anew. Env REFOLD_PROJECTIONS_STUCK_S.",
+    )
+    stop_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="Seconds that a worker which was asked to stop may take to finish its batch. Env REFOLD_PROJECTIONS_STOP_S.",
+    )
+    health_host: str = Field(
+        default="127.0.0.1", description="Address that the health endpoints listen on. Env REFOLD_PROJECTIONS_HEALTH_HOST."
+    )
+    health_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="TCP port of `/livez` and `/readyz`; 0 = a free one, which is printed, none = no endpoints. "
+        "Env REFOLD_PROJECTIONS_HEALTH_PORT.",
     )

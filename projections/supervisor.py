@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -51,6 +52,7 @@ class Supervisor:
         self._say: Say = say or (lambda *_, **__: None)
         self._running: dict[int, Supervised] = {}
         self._told: set[Any] = set()
+        self.looked = time.monotonic()
 
     @property
     def workers(self) -> list[Worker]:
@@ -72,7 +74,7 @@ class Supervisor:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), self._settings.look_s)
         finally:
-            await asyncio.gather(*(each.stop() for each in self._running.values()))
+            await asyncio.gather(*(each.stop(self._settings.stop_s) for each in self._running.values()))
             self._running.clear()
 
     async def look(self) -> None:
@@ -84,12 +86,13 @@ class Supervisor:
                 wanted[generation.id] = (projection, generation)
         for id_ in [each for each in self._running if each not in wanted]:
             self._say(f"{self._running[id_].worker.generation}: no longer fed by this worker")
-            await self._running.pop(id_).stop()
+            await self._running.pop(id_).stop(self._settings.stop_s)
         for id_, (projection, generation) in wanted.items():
             if id_ not in self._running:
                 self._say(f"{generation}: feeding ({generation.state})", generation=generation.number, projection=projection.name)
                 worker = Worker(projection, generation, self._engine, self._kafka, self._settings)
                 self._running[id_] = Supervised(worker, self._report)
+        self.looked = time.monotonic()
 
     def _name_unhandled(self) -> None:
         handled = {each for projection in self.app for each in projection.wanted(EVENTS)}

@@ -129,6 +129,18 @@ class Table(Generic[R]):
                 f"a row of {self.name} came back under another key",
             )
 
+    def refuse_key(self, key: Any) -> ValueError | None:
+        """Say why PostgreSQL would refuse to look for a row under *key*; None = it would not. Slow as `check` is."""
+        parts: tuple[Any, ...] = (key,) if self.has_single_key or type(key) is not tuple else key  # pyright: ignore[reportUnknownVariableType]
+        if len(parts) != len(self.key):
+            return RefusedValue(
+                f"{self.name}: {key!r} is no key of {self.key}", f"{self.name}: a key of {self.key} has other parts"
+            )
+        for name, value in zip(self.key, parts, strict=True):
+            if why := _refuse(value, self._kinds[name], self.table.c[name].type):
+                return RefusedValue(f"{self.name}.{name} is {str(value)[:60]!r}: {why}", f"{self.name}.{name}: {why}")
+        return None
+
     def ddl(self) -> list[str]:
         """Give the statements that make the table, for the fingerprint."""
         dialect = postgresql.dialect()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError, OffsetOutOfRangeError
@@ -24,12 +24,25 @@ Partition = tuple[str, int]
 Batch = dict[Partition, Sequence[Record]]
 
 
-def make_consumer(settings: KafkaSettings, group: str | None, *, bulk: bool, instance: str | None = None) -> Any:
+class Membership(NamedTuple):
+    """How a reader belongs to its group.
+
+    *instance*: its name for life, so that it comes back within *session_s* without a rebalance (None = whoever joins is new);
+    *session_s*: seconds of silence after which the group goes on without it; *max_poll_s*: seconds that it may work on one batch.
+    """
+
+    instance: str | None = None
+    session_s: float = 10.0
+    max_poll_s: float = 300.0
+
+
+def make_consumer(settings: KafkaSettings, group: str | None, *, bulk: bool, membership: Membership | None = None) -> Any:
     """Make an unstarted consumer; *bulk* asks for large fetches (replay), otherwise for prompt ones (live)."""
+    chosen = membership or Membership()
     return AIOKafkaConsumer(
         **connect_options(settings),
         group_id=group,
-        group_instance_id=instance,
+        group_instance_id=chosen.instance,
         enable_auto_commit=False,
         auto_offset_reset="none",
         isolation_level="read_committed",
@@ -37,9 +50,9 @@ def make_consumer(settings: KafkaSettings, group: str | None, *, bulk: bool, ins
         max_partition_fetch_bytes=(512 << 10) if bulk else (256 << 10),
         fetch_max_wait_ms=100 if bulk else 50,
         fetch_min_bytes=(64 << 10) if bulk else 1,
-        session_timeout_ms=10_000,
-        heartbeat_interval_ms=1_000,
-        max_poll_interval_ms=300_000,
+        session_timeout_ms=int(chosen.session_s * 1000),
+        heartbeat_interval_ms=int(min(1.0, chosen.session_s / 4) * 1000),
+        max_poll_interval_ms=int(chosen.max_poll_s * 1000),
         rebalance_timeout_ms=20_000,
         metadata_max_age_ms=30_000,
         check_crcs=True,
@@ -58,10 +71,10 @@ async def start_consumer(consumer: Any, settings: KafkaSettings) -> None:
 class Reader:
     """What both readers share: polling, positions, ends, and telling Kafka about the progress."""
 
-    def __init__(self, settings: KafkaSettings, group: str, *, bulk: bool, instance: str | None = None) -> None:
+    def __init__(self, settings: KafkaSettings, group: str, *, bulk: bool, membership: Membership | None = None) -> None:
         self.settings = settings
         self.group = group
-        self._consumer: Any = make_consumer(settings, group, bulk=bulk, instance=instance)
+        self._consumer: Any = make_consumer(settings, group, bulk=bulk, membership=membership)
 
     async def close(self) -> None:
         """Leave; safe to repeat."""

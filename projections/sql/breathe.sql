@@ -1,0 +1,2 @@
+-- a session whose handlers are at work is not idle
+SELECT 1
