@@ -42,6 +42,13 @@ def judge_topics(facts: Facts) -> Iterator[Trouble]:
     for name in (name_topic(facts.names.prefix, table) for table in facts.tables):
         topic = facts.log.topics.get(name)
         if topic is None:
+            if facts.exists and "topic.creation.default.partitions" not in facts.config:
+                remedy = (
+                    "`cdc apply` makes it; or set topic.creation.default.partitions and topic.creation.default.replication.factor"
+                )
+                yield Trouble(
+                    "warn", f"{name} does not exist, and only the broker's auto.create.topics.enable would make it", remedy
+                )
             continue
         policy, retention = topic.config.get("cleanup.policy", "delete"), int(topic.config.get("retention.ms", "-1"))
         if "compact" in policy and "compact" not in wanted:

@@ -94,11 +94,11 @@ async def test_apply_through_rebalances(tables):
     other = {**build_config(replace(read_connector(path), name="noise"), tables.kafka), "exactly.once.support": "requested"}
     async with ConnectClient(tables.connect) as connect:
         await connect.create(noise, other, stopped=True)
-        disturbed = 0
+        disturbed, ended = 0, asyncio.Event()
 
         async def disturb():
             nonlocal disturbed
-            while True:
+            while not ended.is_set():
                 disturbed += 1
                 await connect.put_config(noise, {**other, "poll.interval.ms": str(disturbed)})
 
@@ -106,7 +106,7 @@ async def test_apply_through_rebalances(tables):
         try:
             assert await tables.run("apply", path) == 0
         finally:
-            disturbing.cancel()
-            await asyncio.gather(disturbing, return_exceptions=True)
+            ended.set()
+            await disturbing
             await connect.delete(noise)
     assert disturbed > 3

@@ -195,6 +195,7 @@ CASES = [
     ("30", "fail", topic(cleanup_policy="compact")),
     ("30", "fail", topic(retention_ms="604800000")),
     ("30", "fail", topic(trimmed=1)),
+    ("30", "warn", config(log(topics={}), topic__creation__default__partitions=None)),
     ("31", "warn", table(largest=900_000)),
     ("32", "fail", log(proof="not within 15 s")),
     ("33", "warn", slot(lag=1 << 30)),
