@@ -151,6 +151,22 @@ async def read_seen(connection: Connection, generation: int) -> Vector:
     return {(topic, partition): offset for topic, partition, offset in rows}
 
 
+class Standing(NamedTuple):
+    """Where one partition of a generation stands: whose it is, and how many seconds ago its owner last said so (each second it does)."""
+
+    next_offset: int
+    seen_offset: int
+    epoch: int
+    owner: str
+    age_s: float
+
+
+async def read_owners(connection: Connection, generation: int) -> dict[Partition, Standing]:
+    """Give where each partition that was ever claimed stands."""
+    rows = await (await connection.execute(load(PACKAGE, "read_owners"), {"generation": generation})).fetchall()
+    return {(topic, partition): Standing(*standing) for topic, partition, *standing in rows}
+
+
 def has_reached(here: Mapping[Partition, int], there: Mapping[Partition, int]) -> bool:
     """Say whether vector *here* is at or past *there* in every partition of *there*."""
     return all(here.get(each, 0) >= offset for each, offset in there.items())

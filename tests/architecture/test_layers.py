@@ -16,7 +16,7 @@ ENGINE_ONLY = (
     "replay",
     "cdc/database.py",
     "eventstore/relay",
-    "projections/cli.py",
+    "projections/cli",
     "projections/supervisor.py",
     "projections/worker.py",
 )

@@ -1,0 +1,104 @@
+"""`projections status`: lag, rates and owners, partition by partition, from the checkpoints and the log alone.
+
+It asks nobody's worker, so it also tells of workers that are gone. Rates are the difference of two looks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from typing import Any, NamedTuple
+
+from eventstore.console import Output
+from eventstore.log.bounds import find_bounds
+from eventstore.log.consumer import Partition
+from eventstore.postgres.engine import Connection, checkout
+from eventstore.settings import KafkaSettings
+from projections.catalogue import list_generations
+from projections.checkpoint import Standing, read_owners
+from projections.cli.program import add_command, add_projection, list_partitions, opened_engine, table
+from projections.generation import FED, Generation, State
+from projections.parking import count_parked
+
+SHOWN = FED | {State.BUILDING, State.CAUGHT_UP, State.VERIFIED}
+SILENT_S = 5.0
+"""Seconds without a word after which an owner is called silent; it says something every second."""
+Fact = dict[str, Any]
+
+
+class Look(NamedTuple):
+    """Where a generation and its log stood at one moment."""
+
+    at: float
+    standing: dict[Partition, Standing]
+    ends: dict[Partition, int]
+
+
+def declare(commands: Any) -> None:
+    """Add the command to *commands*."""
+    text = "show lag, rates and owners of every partition"
+    parser = add_command(commands, "status", text, _status)
+    add_projection(parser)
+    parser.add_argument("--interval", metavar="S", type=float, default=1.0, help="seconds between the two looks of the rates (1)")
+
+
+async def _status(arguments: argparse.Namespace, output: Output) -> int:
+    async with opened_engine("refold projections status") as engine, checkout(engine) as connection:
+        known = [each for each in await list_generations(connection, arguments.projection) if each.state in SHOWN]
+        before = [await _look(connection, each) for each in known]
+        await asyncio.sleep(arguments.interval)
+        facts: list[Fact] = [
+            {**describe(each, first, await _look(connection, each)), "parked": await count_parked(connection, each.id)}
+            for each, first in zip(known, before, strict=True)
+        ]
+    rows = [_flatten(each, row) for each in facts for row in each["partitions"]]
+    output.result(facts, table(rows))
+    return 0
+
+
+def _flatten(fact: Fact, row: Fact) -> Fact:
+    return {"generation": f"{fact['projection']} g{fact['generation']}", **row}
+
+
+async def _look(connection: Connection, generation: Generation) -> Look:
+    standing = await read_owners(connection, generation.id)
+    _, ends = await find_bounds(KafkaSettings(), list_partitions(generation))
+    return Look(time.monotonic(), standing, ends)
+
+
+def describe(generation: Generation, first: Look, second: Look) -> Fact:
+    """Give the facts of *generation* from two looks at it. Pure."""
+    seconds = max(second.at - first.at, 1e-6)
+    partitions: list[Fact] = [_describe_partition(each, first, second, seconds) for each in sorted(second.ends)]
+    lag, applied, came = (sum(each[name] for each in partitions) for name in ("lag", "applied_per_s", "came_per_s"))
+    gain = applied - came
+    return {
+        "projection": generation.projection,
+        "generation": generation.number,
+        "state": str(generation.state),
+        "lag": lag,
+        "applied_per_s": round(applied, 1),
+        "came_per_s": round(came, 1),
+        "current_in_s": 0.0 if not lag else round(lag / gain, 1) if gain > 0 else None,
+        "owners": sorted({each["owner"] for each in partitions if each["owner"]}),
+        "partitions": partitions,
+    }
+
+
+def _describe_partition(partition: Partition, first: Look, second: Look, seconds: float) -> Fact:
+    now, before = second.standing.get(partition), first.standing.get(partition)
+    end = second.ends[partition]
+    seen = now.seen_offset if now else 0
+    return {
+        "topic": partition[0],
+        "partition": partition[1],
+        "lag": max(0, end - seen),
+        "next_offset": now.next_offset if now else 0,
+        "end": end,
+        "applied_per_s": round((seen - (before.seen_offset if before else 0)) / seconds, 1),
+        "came_per_s": round((end - first.ends.get(partition, end)) / seconds, 1),
+        "owner": now.owner if now else None,
+        "epoch": now.epoch if now else 0,
+        "silent_s": round(now.age_s, 1) if now and now.age_s > SILENT_S else None,
+    }
