@@ -46,6 +46,13 @@ def digest(used: Any) -> str:
     return hashlib.sha256(encode_sorted(walk.found)).hexdigest()
 
 
+def find_functions(used: Any) -> list[types.FunctionType]:
+    """Give the app's own functions that *used* runs through, itself included: what `digest` reads, Python's decorators apart."""
+    walk = _Walk(getattr(inspect.unwrap(used), "__module__", None) or "")
+    walk.follow("", used)
+    return [each for each in walk.functions if not _is_python(each.__code__.co_filename)]
+
+
 def describe_event(kind: EventType) -> list[Any]:
     """Give what decides how an event of *kind* reads, besides its fields: schema version, the class's own code, upcasters."""
     return [kind.version, digest(kind.python), [digest(kind.upcasters[step]) for step in sorted(kind.upcasters)]]
@@ -106,6 +113,7 @@ class _Walk:
 
     def __init__(self, home: str) -> None:
         self.found: list[str] = []
+        self.functions: list[types.FunctionType] = []
         self._home = home.partition(".")[0]
         self._seen: set[int] = set()
 
@@ -132,6 +140,7 @@ class _Walk:
 
     def _follow_function(self, name: str, function: types.FunctionType) -> None:
         self.found.append(f"{name} = {_source(function.__code__)}")
+        self.functions.append(function)
         defaults: dict[str, Any] = {f"default {index}": each for index, each in enumerate(function.__defaults__ or ())}
         used = self._globals_used(function.__code__, function.__globals__)
         self._follow_all({**used, **_closure(function), **defaults, **(function.__kwdefaults__ or {})})
@@ -183,6 +192,12 @@ class _Walk:
             return top == self._home
         file = getattr(sys.modules.get(module), "__file__", None)
         return file is not None and not file.startswith(_LIBRARIES)
+
+
+def _is_python(file: str) -> bool:
+    """Say whether *file* is of Python itself, or no file at all."""
+    standard, installed = _LIBRARIES[:2], _LIBRARIES[2:]
+    return file.startswith("<") or (file.startswith(standard) and not file.startswith(installed))
 
 
 def _is_written(function: types.FunctionType) -> bool:

@@ -56,7 +56,9 @@ def is_additive(old: Parts, new: Parts) -> bool:
     if any(old["shapes"][each] != new["shapes"].get(each) for each in old["shapes"]):
         return False
     kept = all(
-        new["columns"].get(table, {}).get(name) == kind for table, columns in old["columns"].items() for name, kind in columns.items()
+        new["columns"].get(table, {}).get(name) == kind
+        for table, columns in old["columns"].items()
+        for name, kind in columns.items()
     )
     return kept and old["columns"] != new["columns"]
 

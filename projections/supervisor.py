@@ -20,6 +20,7 @@ from eventstore.log.bounds import find_partitions
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
 from projections.catalogue import create_generation, find_live, list_generations, lock_pointer, move, note, set_pointer
+from projections.change import describe_parts
 from projections.fingerprint import fingerprint
 from projections.generation import FED, Generation, State
 from projections.projection import EVENTS, Projection
@@ -158,6 +159,7 @@ async def make_live(engine: AsyncEngine, projection: Projection, mine: str, topi
             "version": projection.version,
             "fingerprint": mine,
             "topics": topics,
+            "detail": {"parts": describe_parts(projection)},
         }
         generation = await create_generation(raw, facts)
         await create_tables(transaction, projection, generation.schema_name)

@@ -23,6 +23,7 @@ from projections.generation import Generation, State
 from projections.readmodels.views import create_views
 from projections.settings import ProjectionSettings
 from replay.collect import collect
+from replay.cost import require_room
 from replay.cutover import swap, wait_for_workers
 from replay.inquiry import add_inquiries
 from replay.operator import operating
@@ -63,6 +64,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from-beginning", action="store_true", help="read every topic from offset zero")
     parser.add_argument("--app", help="module:name of the Projections (env: REFOLD_PROJECTIONS_APP)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse code that may give other rows the next time (clock, chance, I/O)"
+    )
     parser.add_argument("--no-swap", action="store_true", help="stop once verified; run again to swap")
     parser.add_argument("--accept-parked", action="store_true", help="swap although records are parked")
     parser.add_argument("--accept-differences", action="store_true", help="swap although the same code gave other rows")
@@ -86,13 +90,20 @@ async def _replay(arguments: argparse.Namespace, output: Output) -> int:
     tune_collector()
     async with opened_engine("refold replay") as engine, operating(engine, projection.name):
         with Reporter(output, projection.name) as reporter:
-            replay = Replay(projection, engine, reporter, kafka=KafkaSettings(), settings=ReplaySettings(), choices=choices)
+            limits = ReplaySettings()
+            replay = Replay(projection, engine, reporter, kafka=KafkaSettings(), settings=limits, choices=choices)
             plan = await replay.plan()
             if arguments.dry_run:
                 output.result(_plan_facts(plan), "\n".join(["Plan", *plan.lines()]))
-                return 0
-            if not output.json:
+            elif not output.json:
                 output.progress("\n".join(["Plan", *plan.lines()]))
+            require_room(plan.cost, limits.disk_reserve_mib << 20)
+            if arguments.strict and plan.warnings:
+                raise PreconditionFailed(
+                    f"--strict, and {len(plan.warnings)} places may give other rows: {'; '.join(plan.warnings)}"
+                )
+            if arguments.dry_run:
+                return 0
             facts = await replay.run(plan)
     output.result(facts, _conclude(facts))
     return 0
@@ -108,6 +119,9 @@ def _plan_facts(plan: Any) -> dict[str, Any]:
         "records": plan.records,
         "partitions": plan.partitions,
         "seconds": round(plan.seconds, 1),
+        **plan.cost.facts(),
+        "changes": list(plan.changes),
+        "warnings": list(plan.warnings),
     }
 
 

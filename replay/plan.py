@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from eventstore.errors import HistoryIncomplete
 from projections.generation import UNFINISHED, Generation, State
+from replay.cost import Cost
 
-RATE = 60_000
-"""Records per second that the estimate assumes when no earlier replay is known."""
 UNENDED = frozenset({"building", "swapped"})
 """What a live generation's replay noted last when it was killed after the swap; a first generation notes nothing."""
 
@@ -37,6 +36,9 @@ class Plan:
     abandoned: Sequence[Generation]
     records: int
     topics: Mapping[str, int]
+    cost: Cost = field(default_factory=Cost)
+    changes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
     @property
     def partitions(self) -> int:
@@ -51,7 +53,7 @@ class Plan:
     @property
     def seconds(self) -> float:
         """A rough estimate of the build's duration in seconds."""
-        return self.records / RATE
+        return self.cost.seconds
 
     def lines(self) -> list[str]:
         """Give the plan in words."""
@@ -62,7 +64,9 @@ class Plan:
             f"  live     {live}",
             f"  new      {new}, v{self.version} code {self.fingerprint} ({changed})",
             f"  source   {self.partitions} partitions, {self.records:,} records, first offset 0 (complete history)",
-            f"  cost     about {max(1, round(self.seconds))} s at {RATE:,} records/s; readers stay where they are until the swap",
+            *self.cost.lines(),
+            *(f"  changed  {each}" for each in self.changes),
+            *(f"  warning  {each}" for each in self.warnings),
         ]
 
 
@@ -89,8 +93,9 @@ def make_plan(
         live,
         target,
         [each for each in unfinished if each is not target],
-        sum(end for _, end in bounds.values()),
+        records := sum(end for _, end in bounds.values()),
         Counter(topic for topic, _ in bounds),
+        Cost(records),
     )
 
 

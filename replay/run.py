@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,17 +17,20 @@ from eventstore.errors import Fenced, UsageError
 from eventstore.log.admin import Admin
 from eventstore.log.assigned import AssignedReader
 from eventstore.log.bounds import find_bounds, find_partitions
+from eventstore.log.sizes import measure_topics
 from eventstore.log.topics import require_kept
 from eventstore.moments import reach
-from eventstore.postgres.engine import checkout
+from eventstore.postgres.engine import Connection, checkout
 from eventstore.postgres.keys import opened_keyring
 from eventstore.postgres.statements import load
 from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
-from projections.catalogue import add_detail, create_generation, find_live, list_generations, move
+from projections.catalogue import add_detail, create_generation, find_live, list_generations, move, read_audit
+from projections.change import describe_parts, judge_change
 from projections.checkpoint import read_vector
 from projections.fingerprint import fingerprint
 from projections.generation import Generation, State
+from projections.lint import lint
 from projections.pipeline import Pipeline
 from projections.projection import Projection
 from projections.readmodels.policies import every_tenant
@@ -34,12 +38,12 @@ from projections.readmodels.postgres import create_indexes, create_tables
 from projections.readmodels.views import create_views
 from projections.worker import name_topics
 from replay.build import Builder
+from replay.cost import RATE, Cost, find_free, find_rate, measure_schema, scale_size
 from replay.cutover import Swap, swap
 from replay.plan import Plan, Step, make_plan
 from replay.progress import Reporter
 from replay.settings import ReplaySettings
 from replay.trial import Choices, Trial
-from replay.verify import Report
 
 
 class Replay:
@@ -74,8 +78,30 @@ class Replay:
                 require_kept(topic, await admin.configuration(topic))
         async with checkout(self._engine) as connection:
             known = await list_generations(connection, self.projection.name)
-        identity = (self.projection.name, self.projection.version, self.fingerprint)
-        return make_plan(known, identity, {each: (first[each], end[each]) for each in wanted})
+            identity = (self.projection.name, self.projection.version, self.fingerprint)
+            plan = make_plan(known, identity, {each: (first[each], end[each]) for each in wanted})
+            cost = await self._estimate(connection, plan)
+        before = plan.live.detail.get("parts") if plan.live else None
+        _, changes = judge_change(before, describe_parts(self.projection), same=plan.is_same_code or not plan.live)
+        return replace(plan, cost=cost, changes=changes, warnings=[str(each) for each in lint(self.projection)])
+
+    async def _estimate(self, connection: Connection, plan: Plan) -> Cost:
+        """Say what *plan* costs, as far as the audit, the live generation and the brokers tell."""
+        rate = find_rate(await read_audit(connection, self.projection.name, limit=1000))
+        done = sum((await read_vector(connection, plan.target.id)).values()) if plan.target else 0
+        size: int | None = None
+        if plan.live:
+            fed = sum((await read_vector(connection, plan.live.id)).values())
+            size = scale_size(await measure_schema(connection, plan.live), fed, plan.records)
+            size = max(0, size - await measure_schema(connection, plan.target)) if plan.target else size
+        return Cost(
+            max(0, plan.records - done),
+            await measure_topics(self._kafka, dict(plan.topics)),
+            rate or RATE,
+            rate is not None,
+            size,
+            await find_free(connection),
+        )
 
     async def run(self, plan: Plan) -> dict[str, Any]:
         """Carry *plan* out and give the facts of the outcome. Raises VerificationFailed with the live generation untouched."""
@@ -112,15 +138,16 @@ class Replay:
         self._reporter.step(
             "build", f"{pipeline.applied:,} records in {took:.1f} s ({rate:,}/s)", records=pipeline.applied, seconds=took
         )
+        built = {"records": pipeline.applied, "build_s": round(took, 3), "rate": rate}
         trial = Trial(self.projection, self._engine, self._reporter, self._settings)
         report = await trial.compare(generation, builder)
         generation = await trial.judge(generation, report, self._choices)
-        facts: dict[str, Any] = {"projection": self.projection.name, "generation": generation.number, "records": pipeline.applied}
-        facts |= {"build_s": round(took, 3), "rate": rate, "verification": report.facts()}
+        facts: dict[str, Any] = {"projection": self.projection.name, "generation": generation.number}
+        facts |= {**built, "verification": report.facts()}
         if not self._choices.swap:
             return {**facts, "state": str(generation.state)}
         await builder.catch_up()
-        swapped = await self._swap(generation, builder, report)
+        swapped = await self._swap(generation, builder, {"equal": report.is_equal, **built})
         await self._hand_over(swapped.live, builder)
         await self._finish(swapped.live)
         return {
@@ -151,7 +178,7 @@ class Replay:
             "version": self.projection.version,
             "fingerprint": self.fingerprint,
             "topics": dict(plan.topics),
-            "detail": {"replay": "building", "records": plan.records},
+            "detail": {"replay": "building", "records": plan.records, "parts": describe_parts(self.projection)},
         }
 
     async def _build(self, generation: Generation, builder: Builder) -> Generation:
@@ -179,7 +206,7 @@ class Replay:
         else:
             await builder.advance_to(goal)
 
-    async def _swap(self, generation: Generation, builder: Builder, report: Report) -> Swap:
+    async def _swap(self, generation: Generation, builder: Builder, detail: Mapping[str, Any]) -> Swap:
         swapped = await swap(
             self._engine,
             generation,
@@ -187,7 +214,7 @@ class Replay:
             action="swap",
             grace_s=self._choices.grace_s,
             limit_s=self._settings.swap_s,
-            detail={"equal": report.is_equal},
+            detail=detail,
             mark="swapped",
         )
         await create_views(self._engine, self.projection, swapped.live)

@@ -51,4 +51,9 @@ class ReplaySettings(BaseSettings):
         ge=0,
         description="Seconds to go on feeding after the swap until a worker takes over. Env REFOLD_REPLAY_HANDOVER_S.",
     )
+    disk_reserve_mib: int = Field(
+        default=256,
+        ge=0,
+        description="MiB that a build must leave free on the server's disk, where that can be seen. Env REFOLD_REPLAY_DISK_RESERVE_MIB.",
+    )
     samples: int = Field(default=5, ge=0, le=1000, description="Differing rows shown per table. Env REFOLD_REPLAY_SAMPLES.")
