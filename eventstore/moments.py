@@ -15,6 +15,8 @@ from pathlib import Path
 MOMENTS = frozenset(
     {
         "append.after_commit",
+        "archive.before_rename",
+        "archive.after_write",
         "relay.before_commit",
         "relay.after_commit",
         "batch.before_commit",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from eventstore.cli import (
     append,
+    archive,
     bench,
     bulk,
     chain,
@@ -34,6 +35,7 @@ _COMMANDS = (
     follow,
     bulk,
     export,
+    archive,
     forget,
     keys,
     doctor,

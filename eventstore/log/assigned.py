@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka import TopicPartition
 
@@ -21,12 +21,26 @@ class AssignedReader(Reader):
     def __init__(self, settings: KafkaSettings, group: str) -> None:
         super().__init__(settings, group, bulk=True)
         self._limit: dict[Partition, int] = {}
+        self._held: set[TopicPartition] = set()
 
-    async def open(self, start: Mapping[Partition, int]) -> None:
-        """Connect and take up *start*."""
+    async def open(self, start: Mapping[Partition, int], held: Iterable[Partition] = ()) -> None:
+        """Connect and take up *start*; nothing is asked of the partitions *held* until they are released."""
         await start_consumer(self._consumer, self.settings)
         self._consumer.assign([TopicPartition(*each) for each in start])
         self.seek(start)
+        for each in held:
+            self.hold(each)
+
+    def hold(self, partition: Partition) -> None:
+        """Read nothing of *partition* until it is released."""
+        self._held.add(TopicPartition(*partition))
+        self._consumer.pause(TopicPartition(*partition))
+
+    def release(self, partition: Partition, offset: int) -> None:
+        """Read *partition*, held or not, from *offset* on, as far as its limit allows."""
+        self._held.discard(TopicPartition(*partition))
+        self._consumer.seek(TopicPartition(*partition), offset)
+        self._consumer.resume(TopicPartition(*partition))
 
     async def _fetch(self, timeout_s: float) -> Batch:
         return dict(await fetch(self._consumer, timeout_s))
@@ -38,7 +52,7 @@ class AssignedReader(Reader):
 
     def limit(self, offsets: Mapping[Partition, int] | None) -> None:
         """Give no record at or past *offsets* from now on (None = no limit). No limit may lie before what was already given."""
-        self._consumer.resume(*self._consumer.assignment())
+        self._consumer.resume(*(self._consumer.assignment() - self._held))
         self._limit = dict(offsets or {})
 
     async def poll(self, timeout_s: float) -> Batch:
