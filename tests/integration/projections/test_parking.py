@@ -17,7 +17,7 @@ from tests.stack.waiting import eventually
 PATIENT = ProjectionSettings(look_s=0.05, poll_s=0.02, retry_attempts=0)
 HASTY = PATIENT.model_copy(update={"retry_attempts": 4, "retry_s": 0.05})
 PARKED = (
-    'SELECT partition, "offset", topic, convert_from(key, \'utf8\') AS key, reason, attempts, retry_at FROM projections.parked '
+    "SELECT partition, \"offset\", topic, convert_from(key, 'utf8') AS key, reason, attempts, retry_at FROM projections.parked "
     'ORDER BY key, "offset"'
 )
 
@@ -197,13 +197,12 @@ async def test_killed_while_mending(scene, log, ledger, runs, tmp_path):
     await scene.leave()
     refuse()
     assert (await scene.parked("retry", "--all", "--wait", "0")).code == 4
-    child = runs.child(
-        "projections", "run", REFOLD_PROJECTIONS_APP="tests.bank.moody:app", REFOLD_FAIL_AT="mend.before_commit"
-    )
+    child = runs.child("projections", "run", REFOLD_PROJECTIONS_APP="tests.bank.moody:app", REFOLD_FAIL_AT="mend.before_commit")
     async with ended(child):
         await asyncio.to_thread(child.wait, 30)
         assert child.returncode == eventstore.moments.CRASHED
     assert len(await runs.query(PARKED)) == 3
+    await _evict(runs)
     await scene.join()
 
     async def mended():
