@@ -63,7 +63,9 @@ def _hints(python: Any) -> Mapping[str, Any]:
     except TypeError:
         return {}
     except NameError:
-        texts = {name: hint for base in reversed(python.__mro__) for name, hint in vars(base).get("__annotations__", {}).items()}
+        texts: dict[str, Any] = {}
+        for each in reversed(python.__mro__):
+            texts |= vars(each).get("__annotations__", {})
         if any(isinstance(each, str) and "Personal" in each for each in texts.values()):
             raise
         return {name: hint for name, hint in texts.items() if not isinstance(hint, str)}
