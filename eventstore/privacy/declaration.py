@@ -64,8 +64,9 @@ def _hints(python: Any) -> Mapping[str, Any]:
         return {}
     except NameError:
         texts: dict[str, Any] = {}
-        for each in reversed(python.__mro__):
-            texts |= vars(each).get("__annotations__", {})
+        bases: tuple[type, ...] = python.__mro__
+        for each in reversed(bases):
+            texts.update(vars(each).get("__annotations__", {}))
         if any(isinstance(each, str) and "Personal" in each for each in texts.values()):
             raise
         return {name: hint for name, hint in texts.items() if not isinstance(hint, str)}
