@@ -8,7 +8,7 @@ compared at one vector.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from eventstore.errors import TimedOut, VerificationFailed
 from eventstore.log.assigned import AssignedReader
@@ -19,6 +19,7 @@ from projections.checkpoint import Vector, has_reached
 from projections.fold import HandlerFailed
 from projections.generation import Generation
 from projections.pipeline import Pipeline
+from replay.guard import Guard
 from replay.settings import ReplaySettings
 
 Tell = Callable[[int, int, str | None], None]
@@ -37,11 +38,14 @@ def cut_batch(batch: Batch, size: int) -> Iterator[Batch]:
 class Builder:
     """Feeds one generation by itself. *tell* hears (records done, records in all, why it waits)."""
 
-    def __init__(self, pipeline: Pipeline, reader: AssignedReader, settings: ReplaySettings, tell: Tell) -> None:
+    def __init__(
+        self, pipeline: Pipeline, reader: AssignedReader, settings: ReplaySettings, tell: Tell, guard: Guard | None = None
+    ) -> None:
         self._pipeline = pipeline
         self._reader = reader
         self._settings = settings
         self._tell = tell
+        self._guard = guard
         self._committed = time.monotonic()
         self._careful_until: Vector = {}
         self._goal: Vector = {}
@@ -72,8 +76,56 @@ class Builder:
         here = self.vector
         self._goal = {each: max(goal[each], here[each]) for each in goal if each in here}
         self._set_limit(self._goal)
+
+        async def is_there() -> bool:
+            return has_reached(self.vector, self._goal) and await self.commit()
+
+        await self._pump(is_there)
+        self._set_limit(None)
+
+    async def rush_to(self, goal: Mapping[Partition, int]) -> None:
+        """Do the same without regard to the live generation, whose writers are held back for it."""
+        guard, self._guard = self._guard, None
+        try:
+            await self.advance_to(goal)
+        finally:
+            self._guard = guard
+
+    async def catch_up(self) -> int:
+        """Read to the end of the log, or near it while it grows, commit, and give how many records are left."""
+        while True:
+            await self._read_to(ends := await self._reader.ends(self.partitions))
+            seen, ends = await self._reader.seen(), await self._reader.ends(self.partitions)
+            left = sum(max(0, ends[each] - seen.get(each, 0)) for each in ends)
+            if left <= self._settings.near_records and await self.commit():
+                return left
+
+    async def last_records(self, partitions: Sequence[Partition]) -> Vector:
+        """Give the vector at which these partitions hold no more; they are read to their end for it, since markers end no record.
+
+        The others stay where they are, so that the build does not pass what it is to be compared with.
+        """
+        if not partitions:
+            return {}
+        ends = await self._reader.ends(partitions)
+        self._set_limit({each: offset for each, offset in self.vector.items() if each not in ends})
+        await self._read_to(ends)
+        self._set_limit(None)
+        return {each: self.vector[each] for each in partitions}
+
+    async def _read_to(self, ends: Vector) -> None:
+        """Read, markers included, up to *ends*."""
+        self._goal = {**self.vector, **ends}
+
+        async def is_there() -> bool:
+            return has_reached(await self._reader.seen(), ends)
+
+        await self._pump(is_there)
+
+    async def _pump(self, is_there: Callable[[], Awaitable[bool]]) -> None:
+        """Take step after step until *is_there*. Raises TimedOut when the log gives nothing for too long."""
         last = time.monotonic()
-        while not has_reached(self.vector, self._goal) or not await self.commit():
+        while not await is_there():
             if await self._step():
                 last = time.monotonic()
             elif time.monotonic() - last > self._settings.stall_s:
@@ -81,33 +133,6 @@ class Builder:
                     f"{self._pipeline.generation}: the log gave no record for {self._settings.stall_s:g} s although "
                     f"{self._describe_missing()} are due; what is built stays. Look at Kafka, then run the command again."
                 )
-        self._set_limit(None)
-
-    async def catch_up(self) -> int:
-        """Read to the end of the log, or near it while it grows, commit, and give how many records are left."""
-        while True:
-            ends = await self._reader.ends(self.partitions)
-            self._goal = ends
-            last = time.monotonic()
-            while not has_reached(await self._reader.seen(), ends):
-                if await self._step():
-                    last = time.monotonic()
-                elif time.monotonic() - last > self._settings.stall_s:
-                    raise TimedOut(
-                        f"{self._pipeline.generation}: the log gave no record for {self._settings.stall_s:g} s; run again"
-                    )
-            seen, ends = await self._reader.seen(), await self._reader.ends(self.partitions)
-            left = sum(max(0, ends[each] - seen.get(each, 0)) for each in ends)
-            if left <= self._settings.near_records and await self.commit():
-                return left
-
-    async def last_records(self, partitions: Sequence[Partition]) -> Vector:
-        """Give the vector at which these partitions hold no more; they are read to their end for it, since markers end no record."""
-        ends = await self._reader.ends(partitions)
-        self._goal = {**self.vector, **ends}
-        while not has_reached(await self._reader.seen(), ends):
-            await self._step()
-        return {each: self.vector[each] for each in partitions}
 
     async def find_goal(self, live: Generation, vector: Vector) -> Vector:
         """Give the vector at which this build can be compared with *live* at *vector*; topics that *live* lacks go to their end."""
@@ -155,9 +180,16 @@ class Builder:
         await self._reader.tell_progress(seen)
 
     async def _step(self) -> bool:
+        started = time.monotonic()
         batch = await self._take()
-        done = sum(self.vector.values())
-        self._tell(done, max(done, sum(self._goal.values())), None if batch else "for records from Kafka")
+        done, reason = sum(self.vector.values()), None
+        if not batch:
+            reason = f"for records from Kafka, {self._describe_missing()} are due"
+        elif self._guard:
+            reason = self._guard.reason
+        self._tell(done, max(done, sum(self._goal.values())), reason)
+        if batch and self._guard:
+            await self._guard.rest(time.monotonic() - started)
         return bool(batch)
 
     async def _take(self) -> Batch:
@@ -196,4 +228,4 @@ class Builder:
         missing = {
             each: offset - self.vector.get(each, 0) for each, offset in self._goal.items() if offset > self.vector.get(each, 0)
         }
-        return ", ".join(f"{count} of {topic}[{number}]" for (topic, number), count in sorted(missing.items()))
+        return ", ".join(f"{count} of {topic}[{number}]" for (topic, number), count in sorted(missing.items())) or "markers"

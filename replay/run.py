@@ -40,10 +40,12 @@ from projections.worker import name_topics
 from replay.build import Builder
 from replay.cost import RATE, Cost, find_free, find_rate, measure_schema, scale_size
 from replay.cutover import Swap, swap
+from replay.guard import Guard
 from replay.plan import Plan, Step, make_plan
 from replay.progress import Reporter
 from replay.settings import ReplaySettings
 from replay.trial import Choices, Trial
+from replay.watchdog import Watchdog
 
 
 class Replay:
@@ -67,6 +69,8 @@ class Replay:
         self._settings = settings
         self._choices = choices
         self._topics = name_topics(projection, kafka)
+        self._progress = 0, 0
+        self._watchdog = Watchdog(engine, self._tell_stall)
 
     async def plan(self) -> Plan:
         """Look at the catalogue and the log, change nothing, and say what `run` would do."""
@@ -120,16 +124,23 @@ class Replay:
             opener = Opener(keyring)
             pipeline = Pipeline(self.projection, generation, self._topics, connection, exclusive=True, opener=opener)
             reader = AssignedReader(self._kafka, generation.consumer_group)
-            builder = Builder(pipeline, reader, self._settings, self._tell)
+            guard = Guard(self._engine, self.projection.name, self._kafka, self._settings)
+            builder = Builder(pipeline, reader, self._settings, self._tell, guard)
             try:
                 await builder.open()
                 self._tell(sum(builder.vector.values()), plan.records, None)
-                return await self._carry_out(generation, builder, pipeline, started)
+                async with self._watchdog.watching(connection):
+                    return await self._carry_out(generation, builder, pipeline, started)
             finally:
                 await builder.close()
 
     def _tell(self, done: int, total: int, stall: str | None) -> None:
+        self._watchdog.hear()
+        self._progress = done, total
         self._reporter.advance("build", done, total, stall=stall)
+
+    def _tell_stall(self, reason: str) -> None:
+        self._reporter.advance("build", *self._progress, stall=reason)
 
     async def _carry_out(self, generation: Generation, builder: Builder, pipeline: Pipeline, started: float) -> dict[str, Any]:
         generation = await self._build(generation, builder)
@@ -210,7 +221,7 @@ class Replay:
         swapped = await swap(
             self._engine,
             generation,
-            builder.advance_to,
+            builder.rush_to,
             action="swap",
             grace_s=self._choices.grace_s,
             limit_s=self._settings.swap_s,

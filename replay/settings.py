@@ -41,6 +41,18 @@ class ReplaySettings(BaseSettings):
         gt=0,
         description="Seconds without a record, while some are due, before TimedOut. Env REFOLD_REPLAY_STALL_S.",
     )
+    live_lag_records: int = Field(
+        default=10_000,
+        ge=0,
+        description="Records that the live generation may be behind while another is built; above it the build slows down. "
+        "Env REFOLD_REPLAY_LIVE_LAG_RECORDS.",
+    )
+    live_lag_s: float = Field(
+        default=3.0,
+        gt=0,
+        description="Seconds that the live generation may be behind while another is built; above it the build slows down. "
+        "Env REFOLD_REPLAY_LIVE_LAG_S.",
+    )
     swap_s: float = Field(
         default=15.0,
         gt=0,

@@ -65,7 +65,7 @@ def test_nothing_else(names: set[str]) -> None:
 
 
 def test_programs(wheel: Path) -> None:
-    """The five console programs are declared."""
+    """The five console programs are declared, and the two plugins of pytest."""
     with ZipFile(wheel) as archive:
         entry = next(name for name in archive.namelist() if name.endswith("entry_points.txt"))
         text = archive.read(entry).decode()
@@ -75,4 +75,5 @@ def test_programs(wheel: Path) -> None:
         "projections",
         "cdc",
         "replay",
+        "refold-projections",
     }
