@@ -19,6 +19,7 @@ MOMENTS = frozenset(
         "archive.after_write",
         "relay.before_commit",
         "relay.after_commit",
+        "batch.fetched",
         "batch.before_commit",
         "batch.after_commit",
         "mend.before_commit",

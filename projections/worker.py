@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from eventstore.errors import Fenced, Unreachable
 from eventstore.log.consumer import LogError, Membership, Partition
 from eventstore.log.gate import GroupReader
+from eventstore.moments import reach
 from eventstore.postgres.engine import Connection, ConnectionLost, checkout
 from eventstore.postgres.keys import opened_keyring
 from eventstore.privacy.opener import Opener
@@ -156,6 +157,7 @@ class Worker:
         batch = await reader.poll(self._settings.poll_s, self._most)
         try:
             if batch:
+                reach("batch.fetched")
                 started = time.monotonic()
                 await pipeline.apply(batch, await reader.seen())
                 self.pulse.committed = time.monotonic()

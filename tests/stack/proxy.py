@@ -31,6 +31,8 @@ class Proxy:
         self._target = (host, port)
         self._fault = Fault.NONE
         self._delay_s = 0.0
+        self._rate = 0
+        self._abandoned: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._sessions: set[asyncio.Task[None]] = set()
@@ -72,6 +74,14 @@ class Proxy:
         """Hold every chunk of either direction for *seconds*; 0 = no delay."""
         self._delay_s = seconds
 
+    def limit(self, bytes_per_s: int) -> None:
+        """Pass so many bytes a second of each connection and direction; 0 = all."""
+        self._rate = bytes_per_s
+
+    def abandon(self) -> None:
+        """Pass nothing more over the connections that exist, and never tell either side; new ones work: the half-open socket."""
+        self._abandoned |= self._writers
+
     def reset(self) -> None:
         """Cut every connection with a TCP reset, as a crashed machine or a firewall does."""
         for writer in self._writers:
@@ -82,8 +92,9 @@ class Proxy:
             writer.transport.abort()
 
     def heal(self) -> None:
-        """Pass bytes again, without delay; what was held back arrives now."""
+        """Pass bytes again, without delay; what was held back arrives now. What was abandoned stays so."""
         self._delay_s = 0.0
+        self._rate = 0
         self.break_by(Fault.NONE)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -116,13 +127,19 @@ class Proxy:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
             self._writers.discard(upward)
+            self._abandoned -= {writer, upward}
             upward.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_reply: bool) -> None:
         while chunk := await reader.read(CHUNK):
             if self._delay_s:
                 await asyncio.sleep(self._delay_s)
+            if self._rate:
+                await asyncio.sleep(len(chunk) / self._rate)
             await self._flowing.wait()
+            if writer in self._abandoned:
+                self.dropped_bytes += len(chunk)
+                continue
             if is_reply and self._fault is Fault.DROP_REPLIES:
                 self.dropped_bytes += len(chunk)
                 continue

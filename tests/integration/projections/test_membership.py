@@ -80,7 +80,7 @@ async def test_fenced_asks_before_it_claims(kafka, log):
 
 
 async def test_static_member_comes_back(runs, log, ledger):
-    """A worker with a name of its own that is stopped and started again gets its partitions back, and the other never lets go of its own."""
+    """A worker with a name of its own that is stopped and started again gets its partitions back, and the other keeps its own."""
     named = [QUICK.model_copy(update={"instance": name, "session_s": 20.0}) for name in ("one", "two")]
     stays, goes = (Supervisor(app, runs.engine, kafka=runs.kafka, settings=each) for each in named)
     stop_stays, stop_goes = asyncio.Event(), asyncio.Event()
@@ -166,7 +166,7 @@ def slowly(monkeypatch):
 
 
 async def test_slow_handler(runs, log, ledger, slowly):
-    """A handler that sleeps longer than a member may: its batch commits or is fenced, others take over, every event is applied once (F33)."""
+    """A handler that sleeps longer than a member may: others take over, and every event is applied once (F33)."""
     slowly(3.0)
     workers = [Supervisor(moody.app, runs.engine, kafka=runs.kafka, settings=SLEEPY) for _ in range(2)]
     stopping = asyncio.Event()

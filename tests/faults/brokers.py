@@ -1,0 +1,81 @@
+"""A broker of a test's own, which it may kill, stop, or put behind a bad network: with one listener through a proxy, one without."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from compose.ports import LOOPBACK, choose
+from compose.stack import Stack
+from eventstore import KafkaSettings
+from tests.stack.plugin import own_settings
+from tests.stack.proxy import Proxy
+
+
+class Broker:
+    """One Kafka. `near` is its address for those that no fault may touch, `far` leads through `proxy`, requests and answers alike."""
+
+    def __init__(self, stack: Stack, proxy: Proxy, near: str) -> None:
+        self._stack = stack
+        self.proxy = proxy
+        self.near = near
+        self.far = proxy.address
+
+    @property
+    def process(self) -> psutil.Process:
+        """The server's process."""
+        found = self._stack.server("kafka").child.process()
+        assert found is not None, "the broker does not run"
+        return found
+
+    async def kill(self) -> None:
+        """End it as `kill -9` does, and start it again."""
+        process = self.process
+        process.kill()
+        await asyncio.to_thread(process.wait)
+        await asyncio.to_thread(self._stack.up, "kafka")
+
+    @asynccontextmanager
+    async def stopped(self) -> AsyncIterator[None]:
+        """Stop it with SIGSTOP for as long as the block lasts: connections stay open, nobody answers."""
+        process = self.process
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
+
+    def settings(self, prefix: str, *, far: bool = False) -> KafkaSettings:
+        """Give settings for this broker; short timeouts, since tests wait for them."""
+        return KafkaSettings(
+            bootstrap=self.far if far else self.near, topic_prefix=prefix, partitions=3, request_timeout_s=5.0
+        )
+
+
+@asynccontextmanager
+async def running(directory: Path) -> AsyncIterator[Broker]:
+    """Run a broker in *directory*."""
+    ports: list[int] = []
+    for name in ("near", "far", "controller"):
+        ports.append(choose(f"{directory}:{name}", ports))
+    near, far, controller = ports
+    proxy = await Proxy(LOOPBACK, far).start()
+    listeners = {"PLAINTEXT": near, "FAR": far, "CONTROLLER": controller}
+    options = {
+        "listeners": ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in listeners.items()),
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{near},FAR://{proxy.address}",
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
+        "controller.quorum.bootstrap.servers": f"{LOOPBACK}:{controller}",
+        "group.min.session.timeout.ms": "1000",
+    }
+    stack = Stack(own_settings(directory, kafka_port=near, kafka_options=options), print)
+    try:
+        await asyncio.to_thread(stack.up, "kafka")
+        yield Broker(stack, proxy, f"{LOOPBACK}:{near}")
+    finally:
+        await asyncio.to_thread(stack.down, wipe=True)
+        await proxy.stop()
