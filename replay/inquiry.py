@@ -1,4 +1,4 @@
-"""`replay why` and `replay diff`: questions about rows, answered from the log. They change nothing and take no lock."""
+"""`replay why` and `replay diff`: questions about rows, answered from the log; they change nothing. `replay repair` puts rows right."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from projections.projection import Projection
 from projections.settings import ProjectionSettings
 from replay.address import Address, parse_address
 from replay.contrast import Contrast, contrast, find_generation
+from replay.operator import operating
 from replay.origin import Cause, Explainer, Origin
+from replay.repair import Outcome, Repair
+from replay.selection import Selection, parse_time
 from replay.verify import TableReport
 
 
@@ -37,6 +40,16 @@ def add_inquiries(commands: Any) -> None:
     )
     diff.add_argument("--wait", type=float, default=5.0, metavar="S", help="seconds to wait until both are at one vector")
     diff.add_argument("--reveal", action="store_true", help="show values although events of this projection hold personal data")
+    repair = add_question(
+        commands, "repair", _repair, "fold rows of the live generation anew from the log and write what differs"
+    )
+    repair.add_argument("key", nargs="*", metavar="COLUMN=VALUE", help="the row's key, or say --type or --since")
+    repair.add_argument("--table", help="which table, where several have such a key")
+    repair.add_argument("--type", metavar="EVENT", help="all rows that events of this type reached")
+    repair.add_argument("--since", metavar="TIME", help="all rows that events recorded since then reached (ISO, UTC)")
+    repair.add_argument("--generation", metavar="N", help="of which generation (default: the live one)")
+    repair.add_argument("--samples", type=int, default=5, metavar="N", help="mended rows shown, before and after")
+    repair.add_argument("--dry-run", action="store_true", help="say what is wrong and write nothing")
 
 
 def add_question(commands: Any, name: str, command: Command, text: str) -> argparse.ArgumentParser:
@@ -116,6 +129,29 @@ async def _diff(arguments: argparse.Namespace, output: Output) -> int:
     del facts["failed_checks"]
     output.result(facts, "\n".join(_compose(found, explained)))
     return 0
+
+
+async def _repair(arguments: argparse.Namespace, output: Output) -> int:
+    projection = _find_projection(arguments)
+    address = parse_address(projection, arguments.key, arguments.table) if arguments.key else None
+    since = parse_time(arguments.since) if arguments.since else None
+    selection = Selection(address, arguments.type, since)
+    async with opened_engine("refold replay repair") as engine, operating(engine, projection.name):
+        async with checkout(engine) as connection:
+            known = await list_generations(connection, projection.name)
+        generation = find_generation(known, arguments.generation) if arguments.generation else require_live(known, projection)
+        repair = Repair(projection, generation, engine, KafkaSettings())
+        done = await repair.mend(selection, samples=arguments.samples, dry_run=arguments.dry_run)
+    facts = {"projection": projection.name, "generation": generation.number, "dry_run": arguments.dry_run, **asdict(done)}
+    output.result(facts, "\n".join(_sum_up(selection, generation, done, dry_run=arguments.dry_run)))
+    return 0
+
+
+def _sum_up(selection: Selection, generation: Generation, done: Outcome, *, dry_run: bool) -> list[str]:
+    were = "would be" if dry_run else "were"
+    said = f"{done.changed:,} {were} changed, {done.created:,} made, {done.deleted:,} deleted"
+    lines = [f"{selection} of {generation}: {done.rows:,} rows folded from {done.events:,} events; {said}"]
+    return lines + [f"  {each['row']}: {_inline(each['before'])}  ->  {_inline(each['after'])}" for each in done.samples]
 
 
 def _compose(found: Contrast, explained: dict[tuple[str, str], Origin]) -> list[str]:

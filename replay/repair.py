@@ -1,0 +1,212 @@
+"""Rows of a fed generation folded anew from the log and put right in place, without a rebuild.
+
+Every selected row is folded from its whole history, never from a part of it, beside the workers. Then their checkpoints are locked, which
+holds them back for a moment, the few events that came meanwhile are folded too, and what differs is written in that same transaction. So a
+row is what it would be after a rebuild, at exactly the vector that the transaction finds, and no worker's write is lost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from eventstore.errors import PreconditionFailed
+from eventstore.postgres.engine import Connection, checkout
+from eventstore.postgres.keys import opened_keyring
+from eventstore.postgres.statements import load
+from eventstore.privacy.opener import Opener
+from eventstore.settings import KafkaSettings
+from projections.catalogue import note
+from projections.checkpoint import Vector, read_vector
+from projections.fingerprint import fingerprint
+from projections.generation import FED, Generation
+from projections.projection import Projection
+from projections.readmodels.policies import every_tenant
+from projections.readmodels.postgres import ReadModel
+from projections.sheet import Sheet
+from projections.table import Table
+from projections.worker import name_topics
+from replay.address import Address
+from replay.history import read_history, require_whole
+from replay.origin import narrow, same
+from replay.selection import Selection
+from replay.settings import ReplaySettings
+from replay.sieve import Place, Sieve, Touch, Wanted
+
+MOST = 200_000
+"""Rows that one repair folds in memory; more are better rebuilt."""
+NEAR = 1_000
+"""Records that may be left to fold while the workers are held back."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a repair found: rows looked at, and which it made, changed and deleted; *samples* show some, before and after.
+
+    *failed*: events that no handler could apply, which therefore had no effect.
+    """
+
+    rows: int = 0
+    events: int = 0
+    created: int = 0
+    changed: int = 0
+    deleted: int = 0
+    failed: int = 0
+    samples: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    vector: dict[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def mended(self) -> int:
+        """Rows that were wrong."""
+        return self.created + self.changed + self.deleted
+
+
+@dataclass(slots=True)
+class _Fold:
+    """The selected rows as the events up to *until* give them."""
+
+    parked: frozenset[Place]
+    until: Vector = field(default_factory=Vector)
+    rows: dict[Address, Any] = field(default_factory=dict[Address, Any])
+    lost: set[tuple[str, Any]] = field(default_factory=set[tuple[str, Any]])
+    events: int = 0
+    failed: int = 0
+
+    def take(self, touch: Touch) -> None:
+        address = Address(touch.table, touch.key)
+        self.events += 1
+        if touch.set_aside:
+            return
+        try:
+            self.rows[address] = touch.apply(self.rows.get(address))
+        except Exception:
+            self.failed += 1
+        if touch.lost:
+            self.lost.add((touch.table.name, touch.key))
+
+
+class Repair:
+    """Mends rows of one generation with this process's code, which must be the code that built it."""
+
+    def __init__(self, projection: Projection, generation: Generation, engine: AsyncEngine, kafka: KafkaSettings) -> None:
+        if generation.state not in FED:
+            raise PreconditionFailed(
+                f"{generation} is {generation.state}: only a generation that workers feed is repaired; rebuild it"
+            )
+        if generation.fingerprint != (mine := fingerprint(projection)):
+            raise PreconditionFailed(
+                f"{generation} was built by code {generation.fingerprint} and this is {mine}: changed code never writes into an old "
+                f"generation. Rebuild with `replay --projection {projection.name} --from-beginning`, or run this in its own release."
+            )
+        self.projection = projection
+        self.generation = generation
+        self._engine = engine
+        self._kafka = kafka
+        self._stall_s = ReplaySettings().stall_s
+        self._read_model = ReadModel(projection, generation.schema_name)
+
+    async def mend(self, selection: Selection, *, samples: int, dry_run: bool = False) -> Outcome:
+        """Fold the selected rows anew and write those that differ; *dry_run* writes nothing."""
+        async with (
+            opened_keyring(self._engine) as keyring,
+            checkout(self._engine) as connection,
+            every_tenant(connection, self.projection),
+        ):
+            opener = Opener(keyring)
+            until = await read_vector(connection, self.generation.id)
+            await require_whole(self._kafka, until)
+            wanted = await self._select(selection, until, opener)
+            while True:
+                folding = _Fold(await self._read_parked(connection), rows=dict.fromkeys(wanted))
+                while sum(until.values()) - sum(folding.until.values()) > NEAR or not folding.until:
+                    await self._fold_to(until, folding, wanted, opener)
+                    until = await read_vector(connection, self.generation.id)
+                async with connection.transaction():
+                    until = await read_vector(connection, self.generation.id, lock=True)
+                    parked = await self._read_parked(connection)
+                    if _is_before(folding.parked ^ parked, folding.until):
+                        continue  # somebody mended parked records meanwhile
+                    folding.parked = parked
+                    await self._fold_to(until, folding, wanted, opener)
+                    return await self._settle(connection, selection, folding, samples, dry_run=dry_run)
+
+    async def _select(self, selection: Selection, until: Vector, opener: Opener) -> set[Address]:
+        if selection.address is not None:
+            return {selection.address}
+        found: set[Address] = set()
+        sieve = self._make_sieve(lambda *_: True, opener, frozenset(), None)
+        async for batch in read_history(self._kafka, self.generation.consumer_group, {}, until, self._stall_s):
+            found |= {Address(each.table, each.key) for each in await sieve.sift(batch) if selection.reaches(each)}
+            if len(found) > MOST:
+                raise PreconditionFailed(
+                    f"{selection}: more than {MOST:,} rows. Rebuild with `replay --projection {self.projection.name} --from-beginning`."
+                )
+        return found
+
+    def _make_sieve(self, wanted: Wanted, opener: Opener, parked: frozenset[Place], streams: frozenset[bytes] | None) -> Sieve:
+        topics = name_topics(self.projection, self._kafka)
+        return Sieve(self.projection, topics, wanted, opener=opener, parked=parked, streams=streams)
+
+    async def _fold_to(self, until: Vector, folding: _Fold, wanted: set[Address], opener: Opener) -> None:
+        """Go on with *folding* up to *until*."""
+        by_key = {(each.table.name, each.key) for each in wanted}
+
+        def asks(table: Table[Any], key: Any) -> bool:
+            return (table.name, key) in by_key
+
+        there, streams = narrow(self.projection, list(wanted), until) if wanted else ({}, None)
+        sieve = self._make_sieve(asks, opener, folding.parked, streams)
+        async for batch in read_history(self._kafka, self.generation.consumer_group, folding.until, there, self._stall_s):
+            for touch in await sieve.sift(batch):
+                folding.take(touch)
+        folding.until = dict(until)
+
+    async def _settle(
+        self, connection: Connection, selection: Selection, folding: _Fold, samples: int, *, dry_run: bool
+    ) -> Outcome:
+        """Compare with what is stored, write what differs, and leave an audit row, in the caller's transaction."""
+        outcome = Outcome(len(folding.rows), folding.events, failed=folding.failed)
+        outcome.vector = {f"{topic}[{number}]": offset for (topic, number), offset in sorted(folding.until.items())}
+        for table in self.projection.tables:
+            mine = {each.key: row for each, row in folding.rows.items() if each.table is table}
+            sheet = Sheet(table, complete=False)
+            if mine:
+                await self._read_model.load(connection, sheet, list(mine))
+            self._compare(sheet, mine, outcome, samples)
+            if not dry_run:
+                await self._read_model.write(connection, sheet)
+        if not dry_run and outcome.mended:
+            await self._read_model.note_lost(connection, self.generation.id, folding.lost)
+            facts = {name: value for name, value in dataclasses.asdict(outcome).items() if name not in {"samples", "vector"}}
+            await note(connection, "repair", self.generation, origin=None, detail={"what": str(selection), **facts})
+        return outcome
+
+    def _compare(self, sheet: Sheet, folded: Mapping[Any, Any], outcome: Outcome, samples: int) -> None:
+        for key, row in folded.items():
+            stored = sheet.rows[key]
+            if same(address := Address(sheet.table, key), row, stored):
+                continue
+            outcome.created += stored is None
+            outcome.deleted += row is None
+            outcome.changed += stored is not None and row is not None
+            if len(outcome.samples) < samples:
+                before, after = (None if each is None else dataclasses.asdict(each) for each in (stored, row))
+                if self.projection.has_personal:
+                    before, after = "(withheld)", "(withheld)"
+                outcome.samples.append({"row": str(address), "before": before, "after": after})
+            sheet.rows[key] = row
+            sheet.dirty.add(key)
+
+    async def _read_parked(self, connection: Connection) -> frozenset[Place]:
+        return frozenset(
+            await (await connection.execute(load("replay", "list_aside"), {"generation": self.generation.id})).fetchall()
+        )
+
+
+def _is_before(places: frozenset[Place], vector: Vector) -> bool:
+    """Say whether one of *places* lies before *vector*. Pure."""
+    return any(offset < vector.get((topic, number), 0) for topic, number, offset in places)

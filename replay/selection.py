@@ -1,0 +1,57 @@
+"""Which rows a repair is about: one by its key, those that events of a type reached, or those reached since a time. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from eventstore.codec import decode
+from eventstore.envelope import utc
+from eventstore.errors import UsageError
+from replay.address import Address
+from replay.sieve import Touch
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """*address* names one row; otherwise rows that events of *kind* reached (None = any), recorded at *since* or later (None = ever)."""
+
+    address: Address | None = None
+    kind: str | None = None
+    since: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if (self.address is None) == (self.kind is None and self.since is None):
+            raise UsageError(
+                "say which rows: COLUMN=VALUE of one, or --type and --since of the events that reached them, not both"
+            )
+
+    def __str__(self) -> str:
+        if self.address:
+            return str(self.address)
+        since = f" since {self.since.isoformat()}" if self.since else ""
+        return f"rows reached by {self.kind or 'any event'}{since}"
+
+    def reaches(self, touch: Touch) -> bool:
+        """Say whether *touch* makes its row one of those."""
+        if self.address is not None:
+            return (touch.table.name, touch.key) == (self.address.table.name, self.address.key)
+        kind, at = _describe(touch)
+        return (self.kind is None or kind == self.kind) and (self.since is None or at >= self.since)
+
+
+def parse_time(text: str) -> datetime:
+    """Read an ISO time; without a zone it is UTC. Raises UsageError."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no time: write 2026-01-31T12:00:00Z or 2026-01-31") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _describe(touch: Touch) -> tuple[str | None, datetime]:
+    """Give the event's type, None for a change, and when it was recorded."""
+    document = decode(touch.record.value or b"{}")
+    if isinstance(document, dict) and "recordedat" in document:
+        return document["type"], utc(document["recordedat"])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return None, datetime.fromtimestamp(touch.record.timestamp / 1000, UTC)
