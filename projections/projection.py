@@ -17,14 +17,17 @@ import sqlalchemy as sa
 
 from eventstore.errors import UsageError
 from eventstore.event import registry as events
-from eventstore.log.events import EventSource
+from eventstore.log.events import DocumentSource, EventSource
 from eventstore.source import Source
+from projections.aggregate import Aggregate
+from projections.grouping import By, Grouping, group
 from projections.table import Table, snake
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"^[a-z][a-z0-9-]{0,38}$")
 EVENTS = EventSource()
+DOCUMENTS = DocumentSource(EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,26 @@ class Projection:
         self.tables.append(made)
         return made
 
+    def aggregate(
+        self,
+        *kinds: type,
+        by: By = None,
+        name: str,
+        indexes: Sequence[Sequence[str]] = (),
+        **aggregates: Aggregate,
+    ) -> RowTable[Any]:
+        """Declare a table of aggregates over events of *kinds*, a row for each value of *by*; its handler is derived.
+
+        *by*: a field, an expression such as `Day("placed_at")`, several of them, or column names with either; without it the key is
+        the stream's name. An event with None in its key belongs to no group. A projection all of whose tables are declared so is
+        rebuilt from an archive column by column. Raises UsageError for fields that no event has or that can't be aggregated.
+        """
+        grouping = group(name, kinds, by, aggregates)
+        row: type[Any] = grouping.row
+        made = self.table(row, key=grouping.columns, name=name, indexes=indexes)
+        made.derive(grouping)
+        return made
+
     def check(self, function: Callable[[], sa.Select[Any]]) -> Callable[[], sa.Select[Any]]:
         """Declare a check that a rebuilt generation must pass before it goes live: *function* selects what is wrong."""
         self.checks.append(Check(function.__name__, function))
@@ -135,6 +158,7 @@ class RowTable(Table[R], Generic[R]):
     ) -> None:
         super().__init__(row, key=key, metadata=projection.metadata, name=name, indexes=indexes, tenant=tenant)
         self.projection = projection
+        self.grouping: Grouping | None = None
 
     def on(self, *kinds: type, key: Callable[[Any], Any] | None = None) -> Callable[[F], F]:
         """Handle events of *kinds*: `handler(event, row)`, or `(event, row, envelope)`, gives the row to keep, None = delete.
@@ -149,6 +173,13 @@ class RowTable(Table[R], Generic[R]):
             return function
 
         return declare
+
+    def derive(self, grouping: Grouping) -> None:
+        """Let the rows be what *grouping* declares."""
+        self.grouping = grouping
+        handler, key = grouping.make_handler(), grouping.make_key()
+        for kind in grouping.kinds:
+            self._add(DOCUMENTS, events.of(kind).name, handler, key)
 
     def add(self, *kinds: type) -> Callable[[F], F]:
         """Add rows for events of *kinds*: `handler(event)`, or `(event, envelope)`, gives a row, a list of rows, or None.
