@@ -174,11 +174,9 @@ class Worker:
         self.pulse.turn(time.monotonic(), is_open=reader.is_open)
 
     async def _report(self, reader: GroupReader, pipeline: Pipeline) -> None:
-        """Renew the claim, tell how far the log was read, and try the parked keys whose time has come."""
-        seen = await reader.seen()
-        await pipeline.note_seen(seen)
+        """Renew the claim, note how far the log was read, and try the parked keys whose time has come. Waits for no broker."""
+        await pipeline.note_seen(await reader.seen())
         self.pulse.committed = time.monotonic()
-        await reader.tell_progress({each: seen[each] for each in pipeline.held if each in seen})
         due = await pipeline.find_due(MENDED)
         for each in due:
             log.info("%s: %d parked records applied from %s", self.generation, await pipeline.mend(each), each)
@@ -200,6 +198,8 @@ class Worker:
                 seen = await reader.seen() if reader.is_open else {}
                 lag = sum(max(0, ends[each] - seen[each]) for each in seen if each in ends)
                 self.pulse.hear(time.monotonic(), lag, pipeline.applied)
+                async with asyncio.timeout(self._settings.slow_s):
+                    await reader.tell_progress({each: seen[each] for each in pipeline.held if each in seen})
             await asyncio.sleep(REPORT_S)
 
 

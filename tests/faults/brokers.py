@@ -71,6 +71,8 @@ async def running(directory: Path) -> AsyncIterator[Broker]:
         "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
         "controller.quorum.bootstrap.servers": f"{LOOPBACK}:{controller}",
         "group.min.session.timeout.ms": "1000",
+        "broker.session.timeout.ms": "2000",  # a killed broker may register again that soon
+        "broker.heartbeat.interval.ms": "500",
     }
     stack = Stack(own_settings(directory, kafka_port=near, kafka_options=options), print)
     try:

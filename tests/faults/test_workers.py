@@ -125,6 +125,7 @@ async def test_broker_is_killed(scene: Scene) -> None:
         for _ in range(5):
             await scene.applied(1, 60)
             await scene.broker.kill()
+            assert time.monotonic() - worker.workers[0].pulse.turned < SHORT.slow_s, "no worker waits for a broker"
             if time.monotonic() - worker.workers[0].pulse.heard > 1:
                 scene.system.recorder.bite("broker killed")
         await scene.applied(20, 60)
@@ -142,7 +143,7 @@ async def test_broker_is_stopped(scene: Scene) -> None:
             assert not good
             assert any("Kafka has not answered" in each for each in told["complaints"]), told
         await scene.applied(20, 60)
-        assert judge_life(worker, SHORT)[0]
+        await eventually(lives(worker), "a worker that is well again")
         await judge(scene, "broker stopped")
 
 
@@ -224,6 +225,13 @@ async def test_zombie(scene: Scene, tmp_path: Path) -> None:
             watchdog.cancel()
             await scene.applied(20)
             await judge(scene, "fenced")
+
+
+def lives(supervisor: Supervisor) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        return judge_life(supervisor, SHORT)[0]
+
+    return look
 
 
 def exists(path: Path) -> Callable[[], Awaitable[bool]]:
