@@ -149,6 +149,14 @@ class Pipeline:
         await self._load(plans, carefully=carefully)
         self._fold(plans, carefully=carefully)
 
+    def adopt(self, rows: Mapping[str, Sequence[Any]], moves: Mapping[Partition, Advance]) -> None:
+        """Take over *rows*, by table, that were folded elsewhere from nothing up to *moves*; `commit` writes them."""
+        for name, made in rows.items():
+            sheet = self.folder.sheets[name]
+            sheet.rows = {sheet.table.key_of(row): row for row in made}
+            sheet.dirty = set(sheet.rows)
+        self._moves.update(moves)
+
     async def _prepare(self, batch: Batch) -> None:
         """Fetch the keys that the batch's personal fields need, in one look-up."""
         if self._opener is not None:

@@ -62,6 +62,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     parser.add_argument("--projection", help="which projection")
     parser.add_argument("--from-beginning", action="store_true", help="read every topic from offset zero")
+    parser.add_argument(
+        "--from-archive", metavar="URL", help="the same, reading old offsets from an archive and the rest from Kafka"
+    )
     parser.add_argument("--app", help="module:name of the Projections (env: REFOLD_PROJECTIONS_APP)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
     parser.add_argument(
@@ -80,9 +83,10 @@ async def _replay(arguments: argparse.Namespace, output: Output) -> int:
     if not arguments.projection:
         raise UsageError("which projection? Give --projection NAME --from-beginning")
     projection = require_app(arguments.app, settings).named(arguments.projection)
-    require_beginning(from_beginning=arguments.from_beginning)
+    require_beginning(from_beginning=arguments.from_beginning or bool(arguments.from_archive))
     choices = Choices(
         swap=not arguments.no_swap,
+        archive=arguments.from_archive,
         accept_parked=arguments.accept_parked,
         accept_differences=arguments.accept_differences,
         grace_s=settings.grace_s if arguments.grace is None else arguments.grace,

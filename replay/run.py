@@ -15,10 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import Fenced, UsageError
 from eventstore.log.admin import Admin
-from eventstore.log.assigned import AssignedReader
 from eventstore.log.bounds import find_bounds, find_partitions
 from eventstore.log.sizes import measure_topics
-from eventstore.log.topics import require_kept
 from eventstore.moments import reach
 from eventstore.postgres.engine import Connection, checkout
 from eventstore.postgres.keys import opened_keyring
@@ -44,6 +42,7 @@ from replay.guard import Guard
 from replay.plan import Plan, Step, make_plan
 from replay.progress import Reporter
 from replay.settings import ReplaySettings
+from replay.supply import Supply
 from replay.trial import Choices, Trial
 from replay.watchdog import Watchdog
 
@@ -69,6 +68,7 @@ class Replay:
         self._settings = settings
         self._choices = choices
         self._topics = name_topics(projection, kafka)
+        self._supply = Supply(kafka, choices.archive)
         self._progress = 0, 0
         self._watchdog = Watchdog(engine, self._tell_stall)
 
@@ -76,10 +76,11 @@ class Replay:
         """Look at the catalogue and the log, change nothing, and say what `run` would do."""
         partitions = await find_partitions(self._kafka, sorted(self._topics.values()))
         wanted = [(topic, number) for topic, count in partitions.items() for number in range(count)]
-        first, end = await find_bounds(self._kafka, wanted)
+        kept, end = await find_bounds(self._kafka, wanted)
         async with Admin.open(self._kafka) as admin:
             for topic in partitions:
-                require_kept(topic, await admin.configuration(topic))
+                self._supply.require_kept(topic, await admin.configuration(topic))
+        first = await self._supply.complete(kept)
         async with checkout(self._engine) as connection:
             known = await list_generations(connection, self.projection.name)
             identity = (self.projection.name, self.projection.version, self.fingerprint)
@@ -123,16 +124,29 @@ class Replay:
         ):
             opener = Opener(keyring)
             pipeline = Pipeline(self.projection, generation, self._topics, connection, exclusive=True, opener=opener)
-            reader = AssignedReader(self._kafka, generation.consumer_group)
+            reader = self._supply.make_reader(generation.consumer_group)
             guard = Guard(self._engine, self.projection.name, self._kafka, self._settings)
             builder = Builder(pipeline, reader, self._settings, self._tell, guard)
             try:
                 await builder.open()
                 self._tell(sum(builder.vector.values()), plan.records, None)
                 async with self._watchdog.watching(connection):
+                    if await self._fold_archive(plan, pipeline, builder):
+                        reader.seek(pipeline.vector)
                     return await self._carry_out(generation, builder, pipeline, started)
             finally:
                 await builder.close()
+
+    async def _fold_archive(self, plan: Plan, pipeline: Pipeline, builder: Builder) -> bool:
+        """Fold what is archived by columns if that can be done, no further than the live generation is; say whether to go on there."""
+        async with checkout(self._engine) as connection:
+            live = await find_live(connection, self.projection.name)
+            goal = await read_vector(connection, live.id) if live else None
+        given = await self._supply.fold_ahead(self.projection, pipeline, goal, lambda done: self._tell(done, plan.records, None))
+        if given is None:
+            return False
+        self._reporter.step("archive", str(given), **given._asdict())
+        return given.doubt is None and await builder.commit()
 
     def _tell(self, done: int, total: int, stall: str | None) -> None:
         self._watchdog.hear()

@@ -40,6 +40,7 @@ class Choices:
     accept_parked: bool = False
     accept_differences: bool = False
     grace_s: float = 900.0
+    archive: str | None = None
 
 
 class Trial:

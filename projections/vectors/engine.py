@@ -127,7 +127,7 @@ class Vectors:
         """Fold one file, and give how many of its records lie below the limit."""
         file = open_piece(self._place, piece)
         census, names = read_census(file.schema_arrow.metadata), file.schema_arrow.names
-        regular = [kind for name, kind in self._vouched.items() if self._is_regular(kind, census, names)]
+        regular = [each for each in self._vouched.values() if self._is_regular(each, census, names)]
         wanted = [each for each in names if each in _NEEDED or self._uses(each)]
         table = file.read(columns=[*wanted, "position"])
         database.register("piece", table)
