@@ -113,6 +113,14 @@ class Builder:
         self._set_limit(None)
         return {each: self.vector[each] for each in partitions}
 
+    async def stop_at(self, bound: Vector) -> None:
+        """Fold every record before *bound*, markers passed over, and commit."""
+        self._set_limit(bound)
+        await self._read_to(bound)
+        while not await self.commit():
+            await self._read_to(bound)
+        self._set_limit(None)
+
     async def _read_to(self, ends: Vector) -> None:
         """Read, markers included, up to *ends*."""
         self._goal = {**self.vector, **ends}

@@ -22,6 +22,7 @@ from projections.cli import describe_generation, opened_engine, require_app, tab
 from projections.generation import Generation, State
 from projections.readmodels.views import create_views
 from projections.settings import ProjectionSettings
+from replay.bound import is_bounded
 from replay.collect import collect
 from replay.cost import require_room
 from replay.cutover import swap, wait_for_workers
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sub.add_argument("--to", type=int, required=True, metavar="N", help="number of the generation")
         if name == "gc":
             sub.add_argument("--force", action="store_true", help="also those still in their grace time: no rollback after that")
+            sub.add_argument("--bounded", action="store_true", help="also those that were built by --until")
     add_inquiries(commands)
     return run(parser, argv)
 
@@ -66,6 +68,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--from-archive", metavar="URL", help="the same, reading old offsets from an archive and the rest from Kafka"
     )
     parser.add_argument("--app", help="module:name of the Projections (env: REFOLD_PROJECTIONS_APP)")
+    parser.add_argument(
+        "--until",
+        metavar="TIME|OFFSETS",
+        help="stop there (an ISO time, or PARTITION=OFFSET,…) and keep the generation beside the live one, to look at the past",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
     parser.add_argument(
         "--strict", action="store_true", help="refuse code that may give other rows the next time (clock, chance, I/O)"
@@ -89,6 +96,7 @@ async def _replay(arguments: argparse.Namespace, output: Output) -> int:
         archive=arguments.from_archive,
         accept_parked=arguments.accept_parked,
         accept_differences=arguments.accept_differences,
+        until=arguments.until,
         grace_s=settings.grace_s if arguments.grace is None else arguments.grace,
     )
     tune_collector()
@@ -133,6 +141,8 @@ def _conclude(facts: dict[str, Any]) -> str:
     name, number = facts["projection"], facts["generation"]
     if facts.get("already"):
         return f"{name} g{number} is live already; its replay had ended. Nothing was rebuilt."
+    if "until" in facts:
+        return f"{name} g{number} stands at {facts['until']['asked']}, in schema {facts['schema']}. Drop it with: replay gc --bounded"
     if facts["state"] != "live":
         return f"{name} g{number} is {facts['state']}; run the same command without --no-swap to make it live."
     return f"{name} g{number} is live after {facts['seconds']:.1f} s. Undo with: replay rollback --projection {name}"
@@ -169,6 +179,8 @@ async def _promote(arguments: argparse.Namespace, output: Output) -> int:
         target = next((each for each in known if each.number == arguments.to), None)
         if target is None:
             raise UsageError(f"{arguments.projection} has no generation {arguments.to}; see `replay status`")
+        if is_bounded(target):
+            raise PreconditionFailed(f"{target} stops at {target.detail['until']['asked']} and is never fed, so it can't go live")
         return await _make_live(engine, target, arguments, output, "swap")
 
 
@@ -210,7 +222,7 @@ async def _make_live(engine: AsyncEngine, target: Generation, arguments: argpars
 
 async def _gc(arguments: argparse.Namespace, output: Output) -> int:
     async with opened_engine("refold replay gc") as engine:
-        dropped = await collect(engine, arguments.projection, force=arguments.force)
+        dropped = await collect(engine, arguments.projection, force=arguments.force, bounded=arguments.bounded)
     facts = [{"projection": each.projection, "generation": each.number, "was": str(each.state)} for each in dropped]
     output.result(facts, table(facts) if facts else "nothing to drop")
     return 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from eventstore.errors import HistoryIncomplete
+from eventstore.errors import HistoryIncomplete, PreconditionFailed
 from projections.generation import UNFINISHED, Generation, State
+from replay.bound import Bound, find_unfinished, is_bounded
 from replay.cost import Cost
 
 UNENDED = frozenset({"building", "swapped"})
@@ -39,6 +40,7 @@ class Plan:
     cost: Cost = field(default_factory=Cost)
     changes: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    bound: Bound | None = None
 
     @property
     def partitions(self) -> int:
@@ -64,6 +66,7 @@ class Plan:
             f"  live     {live}",
             f"  new      {new}, v{self.version} code {self.fingerprint} ({changed})",
             f"  source   {self.partitions} partitions, {self.records:,} records, first offset 0 (complete history)",
+            *([f"  until    {self.bound.asked}; it is kept beside the live one and not swapped in"] if self.bound else []),
             *self.cost.lines(),
             *(f"  changed  {each}" for each in self.changes),
             *(f"  warning  {each}" for each in self.warnings),
@@ -80,7 +83,7 @@ def make_plan(
     require_history(bounds)
     projection, version, fingerprint = identity
     live = next((each for each in known if each.state is State.LIVE), None)
-    unfinished = [each for each in known if each.state in UNFINISHED]
+    unfinished = [each for each in known if each.state in UNFINISHED and not is_bounded(each)]
     target = next((each for each in unfinished if each.fingerprint == fingerprint), None)
     step = Step.RESUME if target else Step.CREATE
     if live and not target and live.fingerprint == fingerprint and live.detail.get("replay") in UNENDED:
@@ -97,6 +100,22 @@ def make_plan(
         Counter(topic for topic, _ in bounds),
         Cost(records),
     )
+
+
+def bound_plan(plan: Plan, known: Sequence[Generation], bound: Bound) -> Plan:
+    """Make *plan* one of a replay that stops at *bound*: it abandons no other build, and resumes its own. Pure.
+
+    Raises PreconditionFailed while nothing is live, because a release's workers take the first generation there is for theirs.
+    """
+    if plan.live is None:
+        raise PreconditionFailed(
+            f"nothing of {plan.projection} is live yet: start `projections run` or replay without --until first; then look at the past"
+        )
+    target = find_unfinished(known, plan.fingerprint, bound)
+    step = Step.RESUME if target else Step.CREATE
+    records = sum(bound.vector.values())
+    kept = Bound.recall(target) if target else bound
+    return replace(plan, step=step, target=target, abandoned=(), records=records, cost=Cost(records), bound=kept)
 
 
 def require_history(bounds: Mapping[tuple[str, int], tuple[int, int]]) -> None:

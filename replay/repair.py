@@ -138,7 +138,7 @@ class Repair:
         if selection.address is not None:
             return {selection.address}
         found: set[Address] = set()
-        sieve = self._make_sieve(lambda *_: True, opener, frozenset(), None)
+        sieve = self._make_sieve(_take_all, opener, frozenset(), None)
         async for batch in read_history(self._kafka, self.generation.consumer_group, {}, until, self._stall_s):
             found |= {Address(each.table, each.key) for each in await sieve.sift(batch) if selection.reaches(each)}
             if len(found) > MOST:
@@ -205,6 +205,10 @@ class Repair:
         return frozenset(
             await (await connection.execute(load("replay", "list_aside"), {"generation": self.generation.id})).fetchall()
         )
+
+
+def _take_all(_: Table[Any], __: Any) -> bool:
+    return True
 
 
 def _is_before(places: frozenset[Place], vector: Vector) -> bool:

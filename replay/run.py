@@ -35,15 +35,17 @@ from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import create_indexes, create_tables
 from projections.readmodels.views import create_views
 from projections.worker import name_topics
+from replay.bound import Bound, find_bound
 from replay.build import Builder
 from replay.cost import RATE, Cost, find_free, find_rate, measure_schema, scale_size
 from replay.cutover import Swap, swap
 from replay.guard import Guard
-from replay.plan import Plan, Step, make_plan
+from replay.plan import Plan, Step, bound_plan, make_plan
 from replay.progress import Reporter
 from replay.settings import ReplaySettings
 from replay.supply import Supply
 from replay.trial import Choices, Trial
+from replay.verify import Report
 from replay.watchdog import Watchdog
 
 
@@ -85,6 +87,8 @@ class Replay:
             known = await list_generations(connection, self.projection.name)
             identity = (self.projection.name, self.projection.version, self.fingerprint)
             plan = make_plan(known, identity, {each: (first[each], end[each]) for each in wanted})
+            if self._choices.until:
+                plan = bound_plan(plan, known, await find_bound(self._kafka, self._choices.until, end))
             cost = await self._estimate(connection, plan)
         before = plan.live.detail.get("parts") if plan.live else None
         _, changes = judge_change(before, describe_parts(self.projection), same=plan.is_same_code or not plan.live)
@@ -131,6 +135,8 @@ class Replay:
                 await builder.open()
                 self._tell(sum(builder.vector.values()), plan.records, None)
                 async with self._watchdog.watching(connection):
+                    if plan.bound:
+                        return await self._stop_short(generation, builder, plan.bound)
                     if await self._fold_archive(plan, pipeline, builder):
                         reader.seek(pipeline.vector)
                     return await self._carry_out(generation, builder, pipeline, started)
@@ -182,6 +188,20 @@ class Replay:
             "seconds": round(time.monotonic() - started, 3),
         }
 
+    async def _stop_short(self, generation: Generation, builder: Builder, bound: Bound) -> dict[str, Any]:
+        """Build up to *bound* and no further, check it, and leave it beside the live generation."""
+        generation = await self._move(generation, State.BUILDING)
+        await builder.stop_at(bound.vector)
+        await builder.finish()
+        async with self._engine.begin() as transaction:
+            await create_indexes(transaction, self.projection, generation.schema_name)
+        generation = await self._move(generation, State.CAUGHT_UP)
+        trial = Trial(self.projection, self._engine, self._reporter, self._settings)
+        report = Report(failed_checks=await trial.check(generation))
+        generation = await trial.judge(generation, report, self._choices)
+        facts = {"projection": self.projection.name, "generation": generation.number, "state": str(generation.state)}
+        return {**facts, "until": bound.facts(), "schema": generation.schema_name}
+
     async def _prepare(self, plan: Plan) -> Generation:
         async with checkout(self._engine) as connection:
             for each in plan.abandoned:
@@ -203,7 +223,12 @@ class Replay:
             "version": self.projection.version,
             "fingerprint": self.fingerprint,
             "topics": dict(plan.topics),
-            "detail": {"replay": "building", "records": plan.records, "parts": describe_parts(self.projection)},
+            "detail": {
+                "replay": "building",
+                "records": plan.records,
+                "parts": describe_parts(self.projection),
+                **({"until": plan.bound.facts()} if plan.bound else {}),
+            },
         }
 
     async def _build(self, generation: Generation, builder: Builder) -> Generation:

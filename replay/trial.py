@@ -40,6 +40,7 @@ class Choices:
     accept_parked: bool = False
     accept_differences: bool = False
     grace_s: float = 900.0
+    until: str | None = None
     archive: str | None = None
 
 
@@ -73,7 +74,7 @@ class Trial:
                         sides = (live.schema_name, live_side), (generation.schema_name, new_side)
                         lost = await read_lost(new_side, generation.id)
                         report = await compare(self._projection, *sides, samples=self._settings.samples, lost=lost)
-        report.failed_checks = await self._run_checks(generation)
+        report.failed_checks = await self.check(generation)
         took = time.monotonic() - started
         for each in report.tables or ["no live generation to compare with"]:
             self._reporter.step("verify", f"{each}")
@@ -103,7 +104,8 @@ class Trial:
             return False
         return True
 
-    async def _run_checks(self, generation: Generation) -> list[str]:
+    async def check(self, generation: Generation) -> list[str]:
+        """Run the user's own checks on *generation* and give those that found something."""
         failed: list[str] = []
         async with self._engine.connect() as plain:
             bound = await plain.execution_options(schema_translate_map={self._projection.slug: generation.schema_name})

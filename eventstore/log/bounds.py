@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka import TopicPartition
 
@@ -42,3 +42,14 @@ async def find_bounds(
     finally:
         await consumer.stop()
     return {(p.topic, p.partition): o for p, o in first.items()}, {(p.topic, p.partition): o for p, o in end.items()}
+
+
+async def find_offsets(settings: KafkaSettings, times: Mapping[Partition, int]) -> dict[Partition, int]:
+    """Give the offset of the first record of each partition that is dated at its time (ms) or later; none = all are earlier."""
+    consumer = make_consumer(settings, None, bulk=False)
+    await start_consumer(consumer, settings)
+    try:
+        found = await consumer.offsets_for_times({TopicPartition(*each): time for each, time in times.items()})
+    finally:
+        await consumer.stop()
+    return {(each.topic, each.partition): place.offset for each, place in found.items() if place is not None}

@@ -7,8 +7,9 @@ whatever is swapped meanwhile. Retired generations are kept for a grace time, so
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -24,6 +25,7 @@ from projections.catalogue import find_live, read_pointers
 from projections.generation import Generation
 from projections.projection import EVENTS, Projection
 from projections.registry import Projections
+from projections.serving.pin import pin
 from projections.settings import ProjectionSettings
 
 
@@ -44,11 +46,19 @@ class ReadModels:
         self._settings = settings or ProjectionSettings()
 
     @asynccontextmanager
-    async def session(self, *, tenant: str | None = None, every_tenant: bool = False) -> AsyncGenerator[AsyncSession]:
+    async def session(
+        self,
+        *,
+        tenant: str | None = None,
+        every_tenant: bool = False,
+        generations: Mapping[str, int] | None = None,
+        as_of: datetime | None = None,
+    ) -> AsyncGenerator[AsyncSession]:
         """Open a read-only session: one snapshot, one generation of every table. `session.info["generations"]` says which.
 
         *tenant*: tables with tenants show its rows and no others, whatever the query says; *every_tenant*: all rows, for a login of
         the projectors' role. An app with such a table must say one or the other, or UsageError is raised.
+        *generations* (projection: number) reads those instead of the live ones; *as_of* reads what `replay --until` built for that time.
         Raises PreconditionFailed when a projection of the app has no live generation yet, and when nothing would hold this login back.
         """
         acting = self._name_tenant(tenant, every_tenant=every_tenant)
@@ -56,7 +66,10 @@ class ReadModels:
             connection = await plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             await connection.begin()
             raw: Any = (await connection.get_raw_connection()).driver_connection
-            live = self._require(await read_pointers(raw))
+            live = await read_pointers(raw)
+            if generations or as_of:
+                live |= await pin(raw, self._app, generations or {}, as_of)
+            live = self._require(live)
             if acting:
                 await _act_for(raw, acting)
             translate = {each.slug: live[each.name].schema_name for each in self._app}

@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -100,6 +101,11 @@ class Log:
     async def write(self, events: Iterable[Recorded]) -> None:
         """Write *events* in one transaction."""
         await self._producer.publish([(self.partition(e.stream), e.stream.encode(), e.document(), 0) for e in events])
+
+    async def write_at(self, events: Iterable[Recorded], when: datetime) -> None:
+        """Write *events* in one transaction, dated *when*."""
+        at = int(when.timestamp() * 1000)
+        await self._producer.publish([(self.partition(e.stream), e.stream.encode(), e.document(), at) for e in events])
 
     async def write_raw(self, *records: tuple[str, bytes]) -> None:
         """Write any bytes under any keys, in one transaction."""
