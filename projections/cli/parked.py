@@ -42,14 +42,10 @@ def declare(commands: Any) -> None:
     inner = parser.add_subparsers(metavar="COMMAND")
     add_projection(add_command(inner, "list", "list them, oldest first (what `parked` alone does)", _list))
     show = _add(inner, "show", "show one record, its payload masked", _show)
-    show.add_argument("record", metavar="RECORD", help="topic/partition@offset, as listed")
     show.add_argument("--reveal", action="store_true", help="show the payload; personal fields stay sealed")
     retry = _add(inner, "retry", "have keys tried again, in order, by the worker that owns them", _retry)
-    retry.add_argument("record", metavar="RECORD", nargs="?", help="a record of the key, as topic/partition@offset")
-    retry.add_argument("--key", help="the key, as listed")
     retry.add_argument("--all", action="store_true", help="every key")
     skip = _add(inner, "skip", "leave one record out for good, and go on with the later ones of its key", _skip)
-    skip.add_argument("record", metavar="RECORD", help="topic/partition@offset, as listed")
     skip.add_argument("--why", metavar="TEXT", required=True, help="the reason, for the audit")
     for each in (retry, skip):
         each.add_argument("--wait", metavar="S", type=float, default=30.0, help="seconds to wait for the owner (30)")
@@ -60,6 +56,8 @@ def declare(commands: Any) -> None:
 def _add(commands: Any, name: str, text: str, command: Any) -> argparse.ArgumentParser:
     parser = add_command(commands, name, text, command)
     add_projection(parser)
+    parser.add_argument("record", metavar="RECORD", nargs="?", help="topic/partition@offset, as listed")
+    parser.add_argument("--key", help="the first record of this key, as listed, in its place")
     parser.add_argument("--generation", metavar="N", type=int, help="of this generation (default: the live one)")
     return parser
 
@@ -74,7 +72,7 @@ def _keep_outer(parser: argparse.ArgumentParser) -> None:
 async def _list(arguments: argparse.Namespace, output: Output) -> int:
     async with opened_engine("refold projections parked") as engine, checkout(engine) as connection:
         facts = await list_parked(connection, arguments.projection)
-    shown = [{"record": f"{each['topic']}/{each['partition']}@{each['offset']}", **_brief(each)} for each in facts]
+    shown = [{"record": name_place((each["topic"], each["partition"], each["offset"])), **_brief(each)} for each in facts]
     output.result(facts, table(shown) if shown else "nothing is parked")
     return 0
 
@@ -92,14 +90,10 @@ def _brief(fact: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _show(arguments: argparse.Namespace, output: Output) -> int:
-    place = parse_place(arguments.record)
     async with opened_engine("refold projections parked") as engine, checkout(engine) as connection:
-        generation = await _choose(connection, arguments, place)
-        found = await find_parked(connection, generation.id, place)
-    if found is None:
-        raise _absent(arguments.record, generation)
+        _, _, found = await _find(connection, arguments)
     value = found.pop("value")
-    found["key"] = None if found["key"] is None else bytes(found["key"]).decode(errors="backslashreplace")
+    found["key"] = _text(found["key"])
     headers = read_headers(found["headers"])
     found["headers"] = {name: _text(text) if arguments.reveal else "…" for name, text in headers}
     found["payload"] = show_payload(None if value is None else bytes(value), reveal=arguments.reveal)
@@ -114,40 +108,25 @@ async def _show(arguments: argparse.Namespace, output: Output) -> int:
 
 
 async def _retry(arguments: argparse.Namespace, output: Output) -> int:
-    if sum((bool(arguments.record), arguments.key is not None, arguments.all)) != 1:
-        raise UsageError("what is to be tried again? Give one of RECORD, --key KEY, --all")
     async with opened_engine("refold projections parked") as engine:
         async with checkout(engine) as connection:
-            place = parse_place(arguments.record) if arguments.record else None
-            generation = await _choose(connection, arguments, place)
-            key = None if arguments.key is None else arguments.key.encode()
-            if place is not None:
-                found = await find_parked(connection, generation.id, place)
-                if found is None:
-                    raise _absent(arguments.record, generation)
-                key = None if found["key"] is None else bytes(found["key"])
-                if key is None:
-                    raise UsageError(
-                        f"{arguments.record} has no key and waits for no other: it is tried again with --all, or skipped"
-                    )
+            if arguments.all and not (arguments.record or arguments.key):
+                generation, key = await _choose(connection, arguments, None), None
+            else:
+                generation, _, found = await _find(connection, arguments)
+                if found["key"] is None:
+                    raise UsageError("this record has no key and waits for no other: it is tried again with --all, or skipped")
+                key = bytes(found["key"])
             asked = await ask_retry(connection, generation.id, key)
-        if not asked:
-            raise PreconditionFailed(
-                f"{generation}: nothing is parked under {arguments.key or 'any key'}; see `projections parked`"
-            )
         return await _follow(engine, generation, asked, arguments.wait, output)
 
 
 async def _skip(arguments: argparse.Namespace, output: Output) -> int:
-    place = parse_place(arguments.record)
     async with opened_engine("refold projections parked") as engine:
         async with checkout(engine) as connection, connection.transaction():
-            generation = await _choose(connection, arguments, place)
-            found = await find_parked(connection, generation.id, place)
+            generation, place, found = await _find(connection, arguments)
             asked = await ask_skip(connection, generation.id, place)
-            if not asked or found is None:
-                raise _absent(arguments.record, generation)
-            detail = {"record": arguments.record, "why": arguments.why, "reason": found["reason"]}
+            detail = {"record": name_place(place), "why": arguments.why, "reason": found["reason"]}
             await note(connection, "skip", generation, origin=generation, detail=detail)
         return await _follow(engine, generation, asked, arguments.wait, output)
 
@@ -166,8 +145,8 @@ async def _follow(engine: AsyncEngine, generation: Generation, asked: Sequence[D
         left = await list_left(connection, generation.id, asked)
     facts: list[dict[str, Any]] = [
         {
-            "record": f"{each['topic']}/{each['partition']}@{each['offset']}",
-            "key": None if each["key"] is None else bytes(each["key"]).decode(errors="backslashreplace"),
+            "record": name_place((each["topic"], each["partition"], each["offset"])),
+            "key": _text(each["key"]),
             "waiting": each["waiting"],
             "tried": each["attempts"],
             "reason": each["reason"],
@@ -180,24 +159,48 @@ async def _follow(engine: AsyncEngine, generation: Generation, asked: Sequence[D
     return 1 if facts else 0
 
 
+async def _find(connection: Connection, arguments: argparse.Namespace) -> tuple[Generation, Place, dict[str, Any]]:
+    """Give the generation, the place and the content of the record that is meant: RECORD, or the first one of --key."""
+    if bool(arguments.record) == (arguments.key is not None):
+        raise UsageError("which record? Give RECORD or --key KEY, as `projections parked` lists them")
+    place = parse_place(arguments.record) if arguments.record else None
+    generation = await _choose(connection, arguments, place)
+    if place is None:
+        rows = await list_parked(connection, generation.projection)
+        mine = (each for each in rows if each["number"] == generation.number and each["key"] == arguments.key)
+        place = next(((each["topic"], each["partition"], each["offset"]) for each in mine), None)
+    found = None if place is None else await find_parked(connection, generation.id, place)
+    if place is None or found is None:
+        raise PreconditionFailed(f"{arguments.record or arguments.key} is not parked in {generation}; see `projections parked`")
+    return generation, place, found
+
+
 async def _choose(connection: Connection, arguments: argparse.Namespace, place: Place | None) -> Generation:
     """Give the generation that is meant. Raises UsageError when several may be, PreconditionFailed when no worker feeds it."""
-    parked = await list_parked(connection, arguments.projection)
-    names = {each["projection"] for each in parked if place in (None, (each["topic"], each["partition"], each["offset"]))}
+    parked = [each for each in await list_parked(connection, arguments.projection) if _is_meant(each, arguments.key, place)]
+    names = sorted({each["projection"] for each in parked})
     if arguments.projection is None and len(names) > 1:
-        raise UsageError(f"which read model? Give --projection, one of {', '.join(sorted(names))}")
-    name = arguments.projection or next(iter(names), None)
+        raise UsageError(f"which read model? Give --projection, one of {', '.join(names)}")
+    name, number = arguments.projection or next(iter(names), None), arguments.generation
     known = [] if name is None else await list_generations(connection, name)
-    number = arguments.generation
     chosen = next((g for g in known if (g.number == number if number else g.state is State.LIVE)), None)
-    if chosen is None:
+    if chosen is None or not parked:
         which = f"{name or 'any read model'}{f' g{number}' if number else ''}"
-        raise PreconditionFailed(f"nothing is parked in {which}; see `projections parked`")
+        raise PreconditionFailed(f"no such record is parked in {which}; see `projections parked`")
     if chosen.state not in FED and arguments.command is not _show:
         raise PreconditionFailed(
             f"{chosen} is {chosen.state}, and only what workers feed is mended in place: mend the handler and replay again"
         )
     return chosen
+
+
+def _is_meant(fact: dict[str, Any], key: str | None, place: Place | None) -> bool:
+    return place == (fact["topic"], fact["partition"], fact["offset"]) if place else key in {None, fact["key"]}
+
+
+def name_place(place: Place) -> str:
+    """Write a place as `parse_place` reads it."""
+    return f"{place[0]}/{place[1]}@{place[2]}"
 
 
 def parse_place(text: str) -> Place:
@@ -232,9 +235,5 @@ def _hide(part: Any) -> Any:
     return None if part is None else f"<{type(part).__name__}>"
 
 
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode(errors="backslashreplace")
-
-
-def _absent(record: str, generation: Generation) -> PreconditionFailed:
-    return PreconditionFailed(f"{record} is not parked in {generation}; see `projections parked`")
+def _text(value: Any) -> str | None:
+    return None if value is None else bytes(value).decode(errors="backslashreplace")

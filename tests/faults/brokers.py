@@ -51,9 +51,7 @@ class Broker:
 
     def settings(self, prefix: str, *, far: bool = False) -> KafkaSettings:
         """Give settings for this broker; short timeouts, since tests wait for them."""
-        return KafkaSettings(
-            bootstrap=self.far if far else self.near, topic_prefix=prefix, partitions=3, request_timeout_s=5.0
-        )
+        return KafkaSettings(bootstrap=self.far if far else self.near, topic_prefix=prefix, partitions=3, request_timeout_s=5.0)
 
 
 @asynccontextmanager

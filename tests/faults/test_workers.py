@@ -107,7 +107,7 @@ async def scene(broker: Broker, postgres_dsn: str, topic_prefix: str, tmp_path: 
     cluster.dsn = postgres_dsn
     kafka: KafkaSettings = broker.settings(topic_prefix)
     system = System(cluster, kafka, tmp_path / "history.jsonl", int.from_bytes(os.urandom(4)))
-    async with system.running(worker=False):
+    async with system.running(writers=2, worker=False):  # no more, so that a broker finds a processor to start on
         yield Scene(broker, system, topic_prefix)
     broker.proxy.heal()
 
@@ -171,16 +171,16 @@ async def test_slow_network(scene: Scene) -> None:
     patient = SHORT.model_copy(update={"session_s": 6.0, "slow_s": 10.0})
     async with scene.worker(far=True, settings=patient) as far:
         await scene.applied(5)
-        gate = far.workers[0]._reader.gate  # pyright: ignore
+        gate = far.workers[0]._reader.gate
         scene.broker.proxy.delay(0.1)
         scene.broker.proxy.limit(64 << 10)
         started = time.monotonic()
-        await far.workers[0]._reader.ends([(scene.system.kafka.events_topic, 0)])  # pyright: ignore
+        await far.workers[0]._reader.ends([(scene.system.kafka.events_topic, 0)])
         if time.monotonic() - started >= 0.2:
             scene.system.recorder.bite("slow network")
         for _ in range(3):
             await scene.applied(10, 60)
-        assert far.workers[0]._reader.gate == gate  # pyright: ignore
+        assert far.workers[0]._reader.gate == gate
         scene.broker.proxy.heal()
         await judge(scene, "slow network")
 
@@ -199,10 +199,10 @@ async def test_rebalance_storm(scene: Scene) -> None:
     """Workers join and leave one after the other under load: progress goes on and every event is applied once (F19)."""
     async with scene.worker() as stays:
         for _ in range(6):
-            gate = stays.workers[0]._reader.gate  # pyright: ignore
+            gate = stays.workers[0]._reader.gate
             async with scene.worker():
                 await scene.applied(3)
-            if stays.workers[0]._reader.gate != gate:  # pyright: ignore
+            if stays.workers[0]._reader.gate != gate:
                 scene.system.recorder.bite("rebalance")
         await judge(scene, "rebalance")
 
@@ -236,7 +236,7 @@ def lives(supervisor: Supervisor) -> Callable[[], Awaitable[bool]]:
 
 def exists(path: Path) -> Callable[[], Awaitable[bool]]:
     async def look() -> bool:
-        return path.exists()
+        return await asyncio.to_thread(path.exists)
 
     return look
 

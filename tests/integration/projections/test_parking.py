@@ -100,7 +100,7 @@ async def park(scene, log, ledger, settings=PATIENT):
 
 
 async def test_retry_applies_in_order(scene, log, ledger):
-    """A retry applies the key's records in their order, once; events that come later are applied by the worker as any other."""
+    """A retry applies the key's records in their order, once; later events are applied as any other (F27)."""
     await park(scene, log, ledger)
     still = await scene.parked("retry", "--key", "account-1", "--json")
     assert (still.code, still.facts["mended"], still.facts["left"][0]["waiting"]) == (1, 0, 2)

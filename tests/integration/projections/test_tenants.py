@@ -2,8 +2,9 @@
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -12,7 +13,18 @@ from psycopg import sql
 from pydantic import SecretStr
 
 import replay.cli
-from eventstore import PostgresSettings, event
+from eventstore import (
+    Append,
+    ConditionFailed,
+    Decider,
+    FailIf,
+    NewEvent,
+    PostgresSettings,
+    Query,
+    QueryItem,
+    Repository,
+    event,
+)
 from eventstore.errors import UsageError
 from eventstore.postgres import PostgresEventStore, checkout, open_engine
 from eventstore.relay.relay import Relay
@@ -136,6 +148,32 @@ async def test_names(store):
     await readable(store, 3)
     assert [(each.tenant, each.data.cents) async for each in globex.read_all()] == [("globex", 2)]
     assert len([each async for each in store.read_all()]) == 3
+
+
+async def test_rules_of_one_tenant(store):
+    """Tags and conditions of different tenants never meet, a decider works within one, and a query without a tag is refused."""
+    acme, globex = (store.tenant(each) for each in ALL)
+    rule = Query(QueryItem(tags=["seat:7"]))
+    first = FailIf(rule)
+    taken = NewEvent(Ordered("ada", 7), tags=["seat:7"])
+    await acme.append("order-1", [taken], condition=first)
+    token = await globex.append("order-1", [replace(taken, id=uuid4())], condition=first)
+    with pytest.raises(ConditionFailed):
+        await acme.append("order-2", [Ordered("eve", 1)], condition=first)
+    found = await globex.read(rule)
+    assert [(each.stream, each.tags) for each in found.events] == [("@globex/order-1", {"@globex/seat:7"})]
+    assert await globex.find(found.events[0].id) == ("@globex/order-1", 1)
+    assert await acme.find(found.events[0].id) is None
+    tokens = await globex.append_all([Append("a", [Ordered("ada", 1)]), Append("b", [Ordered("ada", 2)])])
+    assert [each.stream for each in tokens] == ["@globex/a", "@globex/b"]
+    for query in (Query(), Query(QueryItem(types=[Ordered]))):
+        with pytest.raises(UsageError, match="needs a tag"):
+            await acme.read(query)
+    with pytest.raises(UsageError, match="not of tenant"):
+        await acme.read(Query(QueryItem(tags=["@globex/seat:7"])))
+    spent = Decider(int, lambda cents, event: cents + event.cents, lambda command, cents: [Ordered("ada", command - cents)])
+    assert (await Repository(globex, spent).handle("order-1", 10)).state == 10
+    assert token.stream == "@globex/order-1"
 
 
 async def test_rows_of_one_tenant(store, runs, log, logins, kafka):
