@@ -176,6 +176,15 @@ class Pipeline:
         reach("batch.after_commit")
         self._settle()
 
+    async def share_keys(self) -> None:
+        """Add the primary keys outside of any transaction, beside other processes that build the same generation and do so too."""
+        values = {"generation": self.generation.id}
+        await self._connection.execute(load(PACKAGE, "lock_keys"), values)
+        try:
+            await self.read_model.add_keys(self._connection)
+        finally:
+            await self._connection.execute(load(PACKAGE, "unlock_keys"), values)
+
     async def add_keys(self) -> None:
         """Add the primary keys that a bulk build leaves to the end. Raises HandlerFailed when rows share a key."""
         try:

@@ -50,6 +50,8 @@ class Builder:
         self._careful_until: Vector = {}
         self._goal: Vector = {}
         self._limit: Vector | None = None
+        self._part: Sequence[Partition] | None = None
+        self._keyed = False
 
     @property
     def vector(self) -> Vector:
@@ -58,12 +60,15 @@ class Builder:
 
     @property
     def partitions(self) -> list[Partition]:
-        """Every partition of the generation's topics."""
+        """The partitions that this process builds: every one of the generation's topics, or its part of them."""
+        if self._part is not None:
+            return list(self._part)
         topics = self._pipeline.generation.topics
         return [(topic, number) for topic, count in sorted(topics.items()) for number in range(count)]
 
-    async def open(self) -> None:
-        """Take all partitions and connect; an earlier run's process is fenced from here on."""
+    async def open(self, part: Sequence[Partition] | None = None) -> None:
+        """Take all partitions, or *part* of them beside other processes, and connect; an earlier run's process is fenced from here on."""
+        self._part = part
         start = await self._pipeline.claim(self.partitions, f"{describe_actor()} replay")
         await self._reader.open(start)
 
@@ -166,10 +171,17 @@ class Builder:
             await self._go_back(self.vector)
             return False
         self._committed = time.monotonic()
+        await self._settle_keys()
         if self._pipeline.folder.cached > self._settings.cache_rows:
             self._pipeline.folder.evict(self._settings.cache_keys)
         reach("replay.building")
         return True
+
+    async def _settle_keys(self) -> None:
+        """Beside other processes, add the primary keys as soon as a stored row may be needed again, where no transaction is in the way."""
+        if self._part is not None and not self._keyed and any(each.stored for each in self._pipeline.folder.sheets.values()):
+            await self._pipeline.share_keys()
+            self._keyed = True
 
     async def finish(self) -> None:
         """Commit, and add the primary keys, which a build of full tables leaves to the end."""

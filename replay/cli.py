@@ -7,6 +7,7 @@ out, 5 another operator is at it, 6 a server does not answer.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -73,6 +74,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         metavar="TIME|OFFSETS",
         help="stop there (an ISO time, or PARTITION=OFFSET,…) and keep the generation beside the live one, to look at the past",
     )
+    parser.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="build in N processes where rows are never shared (0 = one a core)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
     parser.add_argument(
         "--strict", action="store_true", help="refuse code that may give other rows the next time (clock, chance, I/O)"
@@ -97,6 +101,8 @@ async def _replay(arguments: argparse.Namespace, output: Output) -> int:
         accept_parked=arguments.accept_parked,
         accept_differences=arguments.accept_differences,
         until=arguments.until,
+        processes=arguments.processes or os.cpu_count() or 1,
+        app=arguments.app or settings.app,
         grace_s=settings.grace_s if arguments.grace is None else arguments.grace,
     )
     tune_collector()

@@ -25,19 +25,20 @@ from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
 from projections.catalogue import add_detail, create_generation, find_live, list_generations, move, read_audit
 from projections.change import describe_parts, judge_change
-from projections.checkpoint import read_vector
+from projections.checkpoint import Vector, read_vector
 from projections.fingerprint import fingerprint
 from projections.generation import Generation, State
 from projections.lint import lint
 from projections.pipeline import Pipeline
 from projections.projection import Projection
 from projections.readmodels.policies import every_tenant
-from projections.readmodels.postgres import create_indexes, create_tables
+from projections.readmodels.postgres import ReadModel, create_indexes, create_tables
 from projections.readmodels.views import create_views
 from projections.worker import name_topics
 from replay.bound import Bound, find_bound
 from replay.build import Builder
 from replay.cost import RATE, Cost, find_free, find_rate, measure_schema, scale_size
+from replay.crew import Crew, find_obstacle, share_out
 from replay.cutover import Swap, swap
 from replay.guard import Guard
 from replay.plan import Plan, Step, bound_plan, make_plan
@@ -121,6 +122,9 @@ class Replay:
             await self._finish(plan.target)
             return {"projection": self.projection.name, "generation": plan.target.number, "state": "live", "already": True}
         generation = await self._prepare(plan)
+        apart = await self._build_apart(generation, plan) if self._choices.processes > 1 else 0
+        if apart:
+            generation = await self._read(generation)
         async with (
             opened_keyring(self._engine) as keyring,
             checkout(self._engine) as connection,
@@ -128,6 +132,7 @@ class Replay:
         ):
             opener = Opener(keyring)
             pipeline = Pipeline(self.projection, generation, self._topics, connection, exclusive=True, opener=opener)
+            pipeline.applied = apart
             reader = self._supply.make_reader(generation.consumer_group)
             guard = Guard(self._engine, self.projection.name, self._kafka, self._settings)
             builder = Builder(pipeline, reader, self._settings, self._tell, guard)
@@ -142,6 +147,54 @@ class Replay:
                     return await self._carry_out(generation, builder, pipeline, started)
             finally:
                 await builder.close()
+
+    async def _read(self, generation: Generation) -> Generation:
+        async with checkout(self._engine) as connection:
+            return next(each for each in await list_generations(connection, self.projection.name) if each.id == generation.id)
+
+    async def _build_apart(self, generation: Generation, plan: Plan) -> int:
+        """Let several processes build what they can; give how many records they applied. What is left is built here."""
+        obstacle = find_obstacle(self.projection) or ("no --app is named that they could load" if not self._choices.app else None)
+        if obstacle or generation.state not in {State.CREATED, State.BUILDING}:
+            self._reporter.step("processes", f"one: {obstacle or 'this build is almost done'}")
+            return 0
+        generation = await self._move(generation, State.BUILDING)
+        goal, here = await self._find_reach(generation, plan)
+        shares = share_out({each: goal[each] - here.get(each, 0) for each in goal}, self._choices.processes)
+        if len(shares) < 2:
+            self._reporter.step("processes", "one: fewer than two partitions have something left to read")
+            return 0
+        if any(here.values()):
+            await self._add_keys(generation)
+        done = sum(here.values()) - sum(here.get(each, 0) for share in shares for each in share)
+        assert self._choices.app is not None
+        crew = Crew(
+            generation,
+            self._choices.app,
+            self._choices.archive,
+            lambda count, stall: self._tell(done + count, plan.records, stall),
+        )
+        await crew.start(shares, goal)
+        pids = ", ".join(map(str, crew.pids))
+        self._reporter.step("processes", f"{len(shares)} (pids {pids})", pids=crew.pids)
+        return await crew.wait()
+
+    async def _find_reach(self, generation: Generation, plan: Plan) -> tuple[Vector, Vector]:
+        """Give how far a build may go by itself, and where it stands."""
+        partitions = [(topic, number) for topic, count in generation.topics.items() for number in range(count)]
+        _, ends = await find_bounds(self._kafka, partitions)
+        async with checkout(self._engine) as connection:
+            here = await read_vector(connection, generation.id)
+            live = await find_live(connection, self.projection.name)
+            reached = await read_vector(connection, live.id) if live else {}
+        if plan.bound:
+            return plan.bound.vector, here
+        goal = {each: reached.get(each, 0) if live and each[0] in live.topics else ends[each] for each in partitions}
+        return goal, here
+
+    async def _add_keys(self, generation: Generation) -> None:
+        async with checkout(self._engine) as connection:
+            await ReadModel(self.projection, generation.schema_name).add_keys(connection)
 
     async def _fold_archive(self, plan: Plan, pipeline: Pipeline, builder: Builder) -> bool:
         """Fold what is archived by columns if that can be done, no further than the live generation is; say whether to go on there."""

@@ -42,6 +42,9 @@ class Choices:
     grace_s: float = 900.0
     until: str | None = None
     archive: str | None = None
+    processes: int = 1
+    app: str | None = None
+    """What `--app` named, so that other processes can load it."""
 
 
 class Trial:

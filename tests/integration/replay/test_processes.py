@@ -1,0 +1,126 @@
+"""One build in several processes, each with partitions of its own."""
+
+import asyncio
+import json
+import os
+import signal
+
+from eventstore.moments import CRASHED
+from replay.crew import find_obstacle, share_out
+from tests.bank import owned, release1, release3
+from tests.bank.oracle import expect
+from tests.bank.runs import ended
+from tests.stack.waiting import eventually
+
+ARGV = ("--projection", "bank", "--from-beginning", "--json", "--processes", "2")
+APP = {"REFOLD_PROJECTIONS_APP": "tests.bank.owned:app"}
+
+
+async def built(runs):
+    """Give the rows of the tables that the owned release has."""
+    live = await runs.live()
+    return {
+        table: {row[key]: row for row in await runs.query(f"SELECT * FROM {live.schema_name}.{table}")}
+        for table, key in (("balance", "account"), ("trail", "stream"))
+    }
+
+
+def expected(ledger):
+    rows = expect(ledger.events)
+    del rows["kind_total"]
+    return rows
+
+
+async def run(runs, **environment):
+    """Run the replay as a process and give its code and the lines that it said."""
+    child = runs.child("replay", *ARGV, **APP, **environment)
+    async with ended(child):
+        out, _ = await asyncio.to_thread(child.communicate)
+    return child.returncode, [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+
+
+async def test_builds_in_two(runs, log, ledger):
+    """Two processes give the rows that one gives, also of rows that are stored, evicted and needed again, and the swap follows."""
+    await log.write(ledger.some(400))
+    code, said = await run(runs, REFOLD_REPLAY_COMMIT_ROWS="10", REFOLD_REPLAY_CACHE_ROWS="1000")
+    assert code == 0, said
+    assert len(next(each["pids"] for each in said if each.get("progress") == "processes")) == 2
+    assert said[-1]["records"] >= 400
+    assert await built(runs) == expected(ledger)
+    keys = await runs.query("SELECT 1 FROM pg_constraint WHERE contype = 'p' AND connamespace = 'rm_bank_g1'::regnamespace")
+    assert len(keys) == 2
+
+
+async def test_resumes_after_crash(runs, log, ledger):
+    """When the processes die right after a commit the run says so and ends; the same command goes on from there."""
+    await log.write(ledger.some(400))
+    code, said = await run(runs, REFOLD_REPLAY_COMMIT_ROWS="10", REFOLD_FAIL_AT="replay.building")
+    assert code == 1
+    assert f"ended with status {CRASHED}" in said[-1]["message"]
+    [done] = await runs.query("SELECT sum(next_offset) AS done FROM projections.checkpoint")
+    assert 0 < done["done"] < 400
+    code, said = await run(runs)
+    assert code == 0, said
+    assert said[-1]["records"] < 400, "it did not begin anew"
+    assert await built(runs) == expected(ledger)
+    assert await runs.states() == {1: "live"}
+
+
+async def test_survives_kill(runs, log, ledger, tmp_path):
+    """A process that is killed takes the run with it, and the others too; a run that is killed leaves no process behind."""
+    await log.write(ledger.some(200))
+    pause = f"replay.building:{tmp_path / 'paused'}"
+    child = runs.child("replay", *ARGV, **APP, REFOLD_REPLAY_COMMIT_ROWS="10", REFOLD_PAUSE_AT=pause)
+    async with ended(child):
+        pids = await hear_pids(child)
+        await eventually(lambda: exists(tmp_path / "paused"), "one stands still")
+        os.kill(pids[0], signal.SIGKILL)
+        out, _ = await asyncio.to_thread(child.communicate)
+        assert child.returncode == 1
+        assert "was ended by signal 9" in out
+    await eventually(lambda: are_gone(pids), "the other one is gone")
+    child = runs.child("replay", *ARGV, **APP, REFOLD_REPLAY_COMMIT_ROWS="10", REFOLD_PROJECTIONS_POLL_S="0.05")
+    async with ended(child):
+        pids = await hear_pids(child)
+        child.kill()
+        await asyncio.to_thread(child.communicate)
+    await eventually(lambda: are_gone(pids), "nobody builds on for nobody")
+    code, said = await run(runs)
+    assert code == 0, said
+    assert await built(runs) == expected(ledger)
+
+
+async def test_falls_back(runs, log, ledger):
+    """A projection with rows that are touched from several partitions is built by one process, and the run says why."""
+    await log.write(ledger.some(60))
+    done = await runs.rebuild("--processes", "2")
+    assert done.code == 0, done.err
+    assert "rows of kind_total are touched from several partitions" in done.err
+    assert await runs.rows() == expect(ledger.events)
+
+
+def test_shares_out():
+    """The largest partitions go first to whom has least; what has nothing left is given to nobody."""
+    sizes = {("t", 0): 5, ("t", 1): 9, ("t", 2): 0, ("t", 3): 4, ("t", 4): 1}
+    assert share_out(sizes, 2) == [[("t", 1), ("t", 4)], [("t", 0), ("t", 3)]]
+    assert share_out(sizes, 9) == [[("t", 1)], [("t", 0)], [("t", 3)], [("t", 4)]]
+    assert share_out({("t", 0): 0}, 2) == []
+    assert find_obstacle(owned.bank) is None
+    assert find_obstacle(release3.diary) is None
+    assert "kind_total" in find_obstacle(release1.bank.projection)
+
+
+async def hear_pids(child):
+    while True:
+        line = await asyncio.wait_for(asyncio.to_thread(child.stdout.readline), 60)
+        assert line, "it ended without a word"
+        if '"pids"' in line:
+            return json.loads(line)["pids"]
+
+
+async def exists(path):
+    return path.exists()
+
+
+async def are_gone(pids):
+    return not any(os.path.exists(f"/proc/{each}") for each in pids)  # noqa: ASYNC240, PTH110 - it waits for nothing
