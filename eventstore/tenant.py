@@ -31,7 +31,7 @@ def prefix_of(tenant: str) -> str:
 
 
 def qualify(tenant: str, name: str) -> str:
-    """Give the full name of a stream or subject of *tenant*; a full name of its own stays.
+    """Give the full name of a stream, subject or tag of *tenant*; a full name of its own stays.
 
     Raises UsageError for one of another tenant.
     """

@@ -115,7 +115,7 @@ async def _chunks(events: Pairs, writer: Writer, size: int) -> AsyncIterator[lis
                 b"\\N" if new.occurred_at is None else moment(new).encode(),
                 data.replace(b"\\", b"\\\\"),
                 metadata.replace(b"\\", b"\\\\"),
-                _list(writer.tags(new)),
+                _list(writer.tags(stream, new)),
             )
         )
         if len(lines) % 1_000 == 0:

@@ -69,13 +69,13 @@ class Requests:
         limit = self._settings
         self._bound("max_append_streams", limit.max_append_streams, len(parts), "streams")
         self._bound("max_append_events", limit.max_append_events, sum(part.size for part in parts), "events")
-        wrapped = [event for _, _, events in appends for event in events]
+        wrapped = [(stream, event) for stream, _, events in appends for event in events]
         if not parts:
             raise UsageError("an append needs at least one stream")
-        ids = tuple([str(event.id) for event in wrapped])
+        ids = tuple([str(event.id) for _, event in wrapped])
         if len(ids) > 1 and len(set(ids)) < len(ids):
             raise DuplicateEvent("two events of an append have the same id; give new events new ids")
-        events = tuple([self._writer.document(event) for event in wrapped])
+        events = tuple([self._writer.document(stream, event) for stream, event in wrapped])
         size = sum(map(len, events))
         self._bound("max_append_bytes", limit.max_append_bytes, size, "bytes")
         return Request(parts, ids, events, self._condition(condition), size)

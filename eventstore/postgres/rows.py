@@ -14,6 +14,7 @@ from eventstore.query import check_tags
 from eventstore.sealer import SealedEvent
 from eventstore.settings import PostgresSettings
 from eventstore.stream import MAX_NAME, Position
+from eventstore.tenant import qualify, split
 
 Row = tuple[str, int, int, int, Any, str, int, str, str, Any, Any, list[str] | None]
 _NO_METADATA = b"{}"
@@ -50,20 +51,23 @@ class Writer:
             )
         return wrapped
 
-    def document(self, new: NewEvent) -> bytes:
-        """Give everything but the id as a JSON text, as `append_v2` wants it. Raises LimitExceeded, UsageError."""
+    def document(self, stream: str, new: NewEvent) -> bytes:
+        """Give everything of an event of *stream* but the id as a JSON text, as `append_v2` wants it. Raises LimitExceeded, UsageError."""
         name, version, data, metadata = self.parts(new)
         text = b'{"t":%b,"v":%d,"d":%b' % (encode(name), version, data)
         if metadata is not _NO_METADATA:
             text += b',"m":' + metadata
         if new.occurred_at is not None:
             text += b',"o":"%b"' % moment(new).encode()
-        if tags := self.tags(new):
+        if tags := self.tags(stream, new):
             text += b',"g":' + encode(tags)
         return text + b"}"
 
-    def tags(self, new: NewEvent) -> list[str]:
-        """Give the tags of *new* and of its class, sorted. Raises UsageError for a malformed one, LimitExceeded for too many."""
+    def tags(self, stream: str, new: NewEvent) -> list[str]:
+        """Give the tags of *new* and of its class, sorted; under the tenant of *stream*, if it has one, as its name is.
+
+        Raises UsageError for a malformed one, LimitExceeded for too many.
+        """
         kind = None if isinstance(new.event, RawEvent) else self._registry.of(type(new.event)).tags
         if kind is None and not new.tags:
             return []
@@ -71,6 +75,8 @@ class Writer:
             raise UsageError(f"tags={new.tags!r} of event {new.id}: give a tuple or a set, even of one")
         found = {*new.tags, *(kind(new.event) if kind else ())}
         check_tags(found)
+        if tenant := split(stream)[0]:
+            found = {qualify(tenant, each) for each in found}
         if len(found) > self._most_tags:
             raise LimitExceeded(
                 f"event {new.id} has {len(found)} tags, more than max_event_tags={self._most_tags}: tag what rules ask for and no "

@@ -189,9 +189,9 @@ class MemoryEventStore:
         )
 
     def _prepare(self, stream: str, new: NewEvent) -> tuple[NewEvent, str, int, bytes, bytes, frozenset[str]]:
-        tags = frozenset(self._writer.tags(new))
+        tags = frozenset(self._writer.tags(stream, new))
         new = self._open(new)
-        self._writer.document(new)
+        self._writer.document(stream, new)
         self._check_stream(stream)
         return new, *self._writer.parts(new), tags
 
