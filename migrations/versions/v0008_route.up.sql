@@ -47,7 +47,8 @@ CREATE FUNCTION eventstore.document_v1(p_event eventstore.event, p_source text) 
 $$;
 
 -- Writes the documents of new events into the write-ahead log, where logical decoding finds them; no table grows by it.
--- One statement is one call, and its events are written in the order of their positions. Disabled, it costs nothing.
+-- One statement is one call, and its events are written in the order of their positions. The trigger that calls it is made when
+-- the route is opened: even a disabled one would gather the new rows of every append.
 -- 40001 = the routes were switched between the drawing of a position and this moment: append again. Snapshots that are older
 -- than the statement would not see the switch, hence RF021.
 CREATE FUNCTION eventstore.announce_v1() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
@@ -70,9 +71,6 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER event_announced AFTER INSERT ON eventstore.event
-    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION eventstore.announce_v1();
-ALTER TABLE eventstore.event DISABLE TRIGGER event_announced;
 
 -- From now on events are announced, and the relay leaves them alone. Waits for the transactions that record events at this
 -- moment, five seconds at most, since nobody can append meanwhile (55P03 = run it again).
@@ -81,6 +79,10 @@ SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$
 DECLARE
     v_id bigint;
 BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'eventstore.event'::regclass AND t.tgname = 'event_announced') THEN
+        CREATE TRIGGER event_announced AFTER INSERT ON eventstore.event
+            REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION eventstore.announce_v1();
+    END IF;
     ALTER TABLE eventstore.event ENABLE ALWAYS TRIGGER event_announced;
     INSERT INTO eventstore.route (topic, source, opened_xid, after)
         SELECT p_topic, p_source, pg_current_xact_id(), CASE WHEN s.is_called THEN s.last_value ELSE 0 END
@@ -114,6 +116,11 @@ BEGIN
         RETURNING r.id INTO v_id;
     IF FOUND THEN
         ALTER TABLE eventstore.event DISABLE TRIGGER event_announced;
+        BEGIN -- dropping it would wait for every reader; where one is busy it stays, disabled, until the route is opened again
+            LOCK TABLE eventstore.event IN ACCESS EXCLUSIVE MODE NOWAIT;
+            DROP TRIGGER event_announced ON eventstore.event;
+        EXCEPTION WHEN lock_not_available THEN NULL;
+        END;
     END IF;
     RETURN v_id;
 END $$;
