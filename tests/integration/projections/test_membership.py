@@ -33,9 +33,9 @@ async def leave(kafka, group, member):
 class Member:
     """A reader that notes what it claims; its own heartbeat is so slow that it never hears of anything by itself."""
 
-    def __init__(self, kafka, group):
+    def __init__(self, kafka, group, **options):
         self.claims = []
-        self.reader = GroupReader(kafka, group, [kafka.events_topic], self._claim)
+        self.reader = GroupReader(kafka, group, [kafka.events_topic], self._claim, **options)
 
     async def _claim(self, partitions):
         self.claims.append((time.monotonic(), sorted(each for _, each in partitions)))
@@ -77,6 +77,35 @@ async def test_fenced_asks_before_it_claims(kafka, log):
         assert sorted(first.claims[-1][1] + second.claims[-1][1]) == [0, 1, 2, 3]
     finally:
         await asyncio.gather(first.reader.close(), second.reader.close())
+
+
+async def test_bounded_in_flight(kafka, log, ledger):
+    """A large fetch is handed out in bounded batches, each record once and in order, and nobody says that more was seen than that."""
+    await log.write(ledger.some(400))
+    member = Member(kafka, f"{kafka.topic_prefix}.bounded", most_bytes=4_000)
+    reader, found = member.reader, {each: [] for each in range(kafka.partitions)}
+    try:
+        await member.open()
+        pauses = 0
+
+        async def read_all():
+            nonlocal pauses
+            batch = await reader.poll(0.05)
+            seen = await reader.seen()
+            sizes = [len(record.value) + len(record.key) for records in batch.values() for record in records]
+            assert sum(sizes) <= 4_000 + max(sizes, default=0) * len(batch)
+            for (topic, partition), records in batch.items():
+                found[partition] += [record.offset for record in records]
+                assert seen[topic, partition] <= found[partition][-1] + 2, "a marker may follow"
+            pauses += len(reader._consumer.paused()) > 0
+            return sum(map(len, found.values())) >= 400
+
+        await eventually(read_all, "400 records")
+        assert pauses > 5, "it fetched no more while records waited"
+        assert all(offsets == sorted(set(offsets)) for offsets in found.values())
+        assert not reader._consumer.paused()
+    finally:
+        await reader.close()
 
 
 async def test_static_member_comes_back(runs, log, ledger):
