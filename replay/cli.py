@@ -70,6 +70,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--app", help="module:name of the Projections (env: REFOLD_PROJECTIONS_APP)")
     parser.add_argument(
+        "--from-store", action="store_true", help="the same, reading events that the topic no longer has from the event table"
+    )
+    parser.add_argument(
         "--until",
         metavar="TIME|OFFSETS",
         help="stop there (an ISO time, or PARTITION=OFFSET,…) and keep the generation beside the live one, to look at the past",
@@ -94,13 +97,14 @@ async def _replay(arguments: argparse.Namespace, output: Output) -> int:
     if not arguments.projection:
         raise UsageError("which projection? Give --projection NAME --from-beginning")
     projection = require_app(arguments.app, settings).named(arguments.projection)
-    require_beginning(from_beginning=arguments.from_beginning or bool(arguments.from_archive))
+    require_beginning(from_beginning=arguments.from_beginning or arguments.from_store or bool(arguments.from_archive))
     choices = Choices(
         swap=not arguments.no_swap,
         archive=arguments.from_archive,
         accept_parked=arguments.accept_parked,
         accept_differences=arguments.accept_differences,
         until=arguments.until,
+        store=arguments.from_store,
         processes=arguments.processes or os.cpu_count() or 1,
         app=arguments.app or settings.app,
         grace_s=settings.grace_s if arguments.grace is None else arguments.grace,

@@ -124,7 +124,8 @@ def require_history(bounds: Mapping[tuple[str, int], tuple[int, int]]) -> None:
     if cut:
         named = ", ".join(f"{topic}[{partition}] starts at {first:,}" for (topic, partition), first in sorted(cut.items()))
         raise HistoryIncomplete(
-            f"{named}: what lies before is gone, so a replay from the beginning would lose it. Nothing was changed. Publish the events "
-            "again from the store into a new topic (REFOLD_KAFKA_TOPIC_PREFIX), and set retention.ms=-1 there.",
+            f"{named}: what lies before is gone, so a replay from the beginning would lose it. Nothing was changed. Events are still in "
+            "the store: read them there with --from-store, or publish them into a new topic (REFOLD_KAFKA_TOPIC_PREFIX) with "
+            "retention.ms=-1.",
             cut=[f"{topic}[{partition}]" for topic, partition in sorted(cut)],
         )

@@ -7,14 +7,15 @@ again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import Fenced, UsageError
 from eventstore.log.admin import Admin
+from eventstore.log.assigned import AssignedReader
 from eventstore.log.bounds import find_bounds, find_partitions
 from eventstore.log.sizes import measure_topics
 from eventstore.moments import reach
@@ -25,12 +26,12 @@ from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
 from projections.catalogue import add_detail, create_generation, find_live, list_generations, move, read_audit
 from projections.change import describe_parts, judge_change
-from projections.checkpoint import Vector, read_vector
+from projections.checkpoint import Partition, Vector, read_vector
 from projections.fingerprint import fingerprint
-from projections.generation import Generation, State
+from projections.generation import UNFINISHED, Generation, State
 from projections.lint import lint
 from projections.pipeline import Pipeline
-from projections.projection import Projection
+from projections.projection import EVENTS, Projection
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel, create_indexes, create_tables
 from projections.readmodels.views import create_views
@@ -40,10 +41,12 @@ from replay.build import Builder
 from replay.cost import RATE, Cost, find_free, find_rate, measure_schema, scale_size
 from replay.crew import Crew, find_obstacle, share_out
 from replay.cutover import Swap, swap
+from replay.edge import Edge, find_edges, note_edges, read_applied, recall_edges
 from replay.guard import Guard
 from replay.plan import Plan, Step, bound_plan, make_plan
 from replay.progress import Reporter
 from replay.settings import ReplaySettings
+from replay.stitch import StitchedReader
 from replay.supply import Supply
 from replay.trial import Choices, Trial
 from replay.verify import Report
@@ -72,6 +75,7 @@ class Replay:
         self._choices = choices
         self._topics = name_topics(projection, kafka)
         self._supply = Supply(kafka, choices.archive)
+        self._edges: dict[Partition, Edge] = {}
         self._progress = 0, 0
         self._watchdog = Watchdog(engine, self._tell_stall)
 
@@ -82,10 +86,14 @@ class Replay:
         kept, end = await find_bounds(self._kafka, wanted)
         async with Admin.open(self._kafka) as admin:
             for topic in partitions:
-                self._supply.require_kept(topic, await admin.configuration(topic))
+                if not self._choices.store:
+                    self._supply.require_kept(topic, await admin.configuration(topic))
         first = await self._supply.complete(kept)
         async with checkout(self._engine) as connection:
             known = await list_generations(connection, self.projection.name)
+            if self._choices.store:
+                self._edges = await self._find_edges(connection, known, first, end)
+                first |= dict.fromkeys(self._edges, 0)
             identity = (self.projection.name, self.projection.version, self.fingerprint)
             plan = make_plan(known, identity, {each: (first[each], end[each]) for each in wanted})
             if self._choices.until:
@@ -94,6 +102,24 @@ class Replay:
         before = plan.live.detail.get("parts") if plan.live else None
         _, changes = judge_change(before, describe_parts(self.projection), same=plan.is_same_code or not plan.live)
         return replace(plan, cost=cost, changes=changes, warnings=[str(each) for each in lint(self.projection)])
+
+    async def _find_edges(
+        self, connection: Connection, known: Sequence[Generation], first: Vector, end: Vector
+    ) -> dict[Partition, Edge]:
+        """Find where the log takes over from the store; a build that goes on meets it where it began to."""
+        begun = next((each for each in known if each.state in UNFINISHED and each.fingerprint == self.fingerprint), None)
+        if begun is not None and "edges" in begun.detail:
+            return recall_edges(begun.detail["edges"])
+        live = next((each for each in known if each.state is State.LIVE), None)
+        return await find_edges(self._kafka, first, end, await read_applied(connection, live, end), self._settings.stall_s)
+
+    def _make_reader(self, generation: Generation) -> AssignedReader:
+        tail = self._supply.make_reader(generation.consumer_group)
+        if not self._edges:
+            return tail
+        topic = EVENTS.topic(self._kafka)
+        stitched = StitchedReader(self._engine, tail, (topic, generation.topics[topic]), self._edges)
+        return cast("AssignedReader", stitched)  # the same interface
 
     async def _estimate(self, connection: Connection, plan: Plan) -> Cost:
         """Say what *plan* costs, as far as the audit, the live generation and the brokers tell."""
@@ -133,7 +159,7 @@ class Replay:
             opener = Opener(keyring)
             pipeline = Pipeline(self.projection, generation, self._topics, connection, exclusive=True, opener=opener)
             pipeline.applied = apart
-            reader = self._supply.make_reader(generation.consumer_group)
+            reader = self._make_reader(generation)
             guard = Guard(self._engine, self.projection.name, self._kafka, self._settings)
             builder = Builder(pipeline, reader, self._settings, self._tell, guard)
             try:
@@ -154,7 +180,11 @@ class Replay:
 
     async def _build_apart(self, generation: Generation, plan: Plan) -> int:
         """Let several processes build what they can; give how many records they applied. What is left is built here."""
-        obstacle = find_obstacle(self.projection) or ("no --app is named that they could load" if not self._choices.app else None)
+        obstacle = (
+            find_obstacle(self.projection)
+            or ("the store is read in one order" if self._edges else None)
+            or ("no --app is named that they could load" if not self._choices.app else None)
+        )
         if obstacle or generation.state not in {State.CREATED, State.BUILDING}:
             self._reporter.step("processes", f"one: {obstacle or 'this build is almost done'}")
             return 0
@@ -281,6 +311,7 @@ class Replay:
                 "records": plan.records,
                 "parts": describe_parts(self.projection),
                 **({"until": plan.bound.facts()} if plan.bound else {}),
+                **({"edges": note_edges(self._edges)} if self._edges else {}),
             },
         }
 

@@ -42,6 +42,8 @@ class Choices:
     grace_s: float = 900.0
     until: str | None = None
     archive: str | None = None
+    store: bool = False
+    """Events that the log no longer has are read from the event table."""
     processes: int = 1
     app: str | None = None
     """What `--app` named, so that other processes can load it."""
