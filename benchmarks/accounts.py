@@ -8,6 +8,7 @@ from uuid import UUID
 from eventstore import event
 from eventstore.envelope import NewEvent
 from projections import Projection, Projections
+from projections.aggregate import Count, Distinct, Last, Max, Min, Sum
 
 ACCOUNTS = 10_000
 
@@ -72,6 +73,23 @@ def write(moved: MoneyMoved, row: Booking | None) -> Booking:  # noqa: ARG001 - 
     return Booking(moved.reference, moved.account, moved.cents)
 
 
+declared = Projection("declared", version=1)
+declared.aggregate(MoneyMoved, by="account", name="balance", cents=Sum("cents"), bookings=Count())
+
+detailed = Projection("detailed", version=1)
+detailed.aggregate(
+    MoneyMoved,
+    by="account",
+    name="statement",
+    cents=Sum("cents"),
+    bookings=Count(),
+    least=Min("cents"),
+    most=Max("cents"),
+    latest=Last("cents"),
+    references=Distinct("reference"),
+)
+
+
 def make_events(count: int) -> Iterator[tuple[str, NewEvent]]:
     """Make *count* events, the same ones every time."""
     chance = random.Random(7)
@@ -81,4 +99,4 @@ def make_events(count: int) -> Iterator[tuple[str, NewEvent]]:
         yield account, NewEvent(moved, id=UUID(int=number + 1))
 
 
-app = Projections(balances, ledger, journal)
+app = Projections(balances, ledger, journal, declared, detailed)

@@ -1,7 +1,24 @@
 """Projections: read models folded from events and changes, versioned, and served while they are rebuilt."""
 
+from projections.aggregate import Aggregate, Count, Distinct, First, Last, Max, Min, Sum
+from projections.grouping import Day, Hour, Month
 from projections.projection import Projection
 from projections.registry import Projections
 from projections.table import Table
 
-__all__ = ["Projection", "Projections", "Table"]
+__all__ = [
+    "Aggregate",
+    "Count",
+    "Day",
+    "Distinct",
+    "First",
+    "Hour",
+    "Last",
+    "Max",
+    "Min",
+    "Month",
+    "Projection",
+    "Projections",
+    "Sum",
+    "Table",
+]

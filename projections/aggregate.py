@@ -5,7 +5,7 @@
 Each gives columns of the row. Every result is the same for every order of events: a sum is exact (so floats, whose sum depends on the
 order, are refused), the first and the last value are those of the lowest and highest position in the store, equal decimals of
 different precision are told apart. Values that are None are passed over. That is what lets a rebuild fold whole columns of an archive
-(`projections.vectors`) and go on event by event.
+(`projections.vectors`) and go on event by event. A fold names its aggregate (`self`), so that fingerprints tell a minimum from a maximum.
 """
 
 from __future__ import annotations
@@ -130,12 +130,12 @@ class Min(Aggregate):
 
     def make_fold(self, name: str, kind: Any) -> Fold:  # noqa: ARG002 - the contract of all
         """Keep the better one."""
-        field, choose = self.field, self._choose
+        field = self.field
 
         def extreme(row: Any, event: Any, _: Any) -> None:
             value = getattr(event, field)
             if value is not None:
-                setattr(row, name, choose(getattr(row, name), level(value)))
+                setattr(row, name, self._choose(getattr(row, name), level(value)))
 
         return extreme
 
@@ -172,11 +172,11 @@ class Last(Aggregate):
 
     def make_fold(self, name: str, kind: Any) -> Fold:  # noqa: ARG002 - the contract of all
         """Keep the value of the later event, or of the earlier one."""
-        field, place, is_better = self.field, f"{name}_position", self._is_better
+        field, place = self.field, f"{name}_position"
 
         def latest(row: Any, event: Any, document: Any) -> None:
             value = getattr(event, field)
-            if value is not None and is_better(document["position"], getattr(row, place)):
+            if value is not None and self._is_better(document["position"], getattr(row, place)):
                 setattr(row, name, value)
                 setattr(row, place, str(Position.parse(document["position"])))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventstore.archive.arrow import load_arrow
-from eventstore.archive.columns import RECORD
+from eventstore.archive.columns import choose_columns
 from eventstore.archive.piece import Piece, find_breaks
 from eventstore.archive.place import Place
 from eventstore.archive.reader import open_piece
@@ -55,7 +55,7 @@ def _look(place: Place, piece: Piece, holding: Holding, *, deep: bool) -> None:
         holding.faults += [f"{piece}: {each}" for each in _check_offsets(file, piece)]
         if deep:
             for group in range(file.num_row_groups):
-                file.read_row_group(group, columns=list(RECORD))
+                file.read_row_group(group, columns=choose_columns(file.schema_arrow.names))
     except RefoldError as error:
         holding.faults.append(str(error))
     except (OSError, arrow.ArrowException) as error:

@@ -2,7 +2,7 @@
 
 | column | meaning |
 |---|---|
-| offset, timestamp, key, value, headers | the Kafka record, whole: the value is the very bytes; headers null = the usual content type |
+| offset, timestamp, key, value, headers | the Kafka record, whole: value: the very bytes; headers: null or left out = the usual ones |
 | id, type, stream, version, schema_version, position, xid, sequence, time, recorded_at | the event's attributes; null = none of ours |
 | data | the event's data as JSON text; for any other JSON record the whole of it |
 | TYPE.FIELD | a field of the events of a type, where all values in the file are plain and of one kind (`eventstore.archive.shred`) |
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 from eventstore.archive.arrow import load_arrow
@@ -57,8 +58,9 @@ def make_table(records: Sequence[Record]) -> Any:
         "timestamp": pa.array([each.timestamp for each in records], pa.int64()).cast(pa.timestamp("ms", "UTC")),
         "key": pa.array([each.key for each in records], pa.binary()),
         "value": pa.array(values, pa.large_binary()),
-        "headers": _make_headers(pa, records),
     }
+    if (headers := _make_headers(pa, records)) is not None:
+        columns["headers"] = headers
     kinds = _attribute_kinds(pa)
     for name, found in zip(ATTRIBUTES, zip(*attributes, strict=True), strict=True):
         columns[name] = _make_times(pa, found) if name in {"time", "recorded_at"} else pa.array(found, kinds[name])
@@ -77,10 +79,15 @@ def read_census(metadata: Mapping[bytes, bytes] | None) -> Census:
     return decode(metadata[_CENSUS])
 
 
+def choose_columns(names: Sequence[str]) -> list[str]:
+    """Give those of a file's columns that make its records whole."""
+    return [each for each in RECORD if each in names]
+
+
 def make_records(topic: str, partition: int, table: Any) -> Records:
     """Give the records of *table* as the log would, made when they are looked at."""
-    headers = table["headers"]
-    given = [HEADERS] * len(table) if headers.null_count == len(table) else [_read_headers(each) for each in headers.to_pylist()]
+    held = "headers" in table.column_names
+    given = map(_read_headers, table["headers"].to_pylist()) if held else repeat(HEADERS, len(table))
     columns = (
         table["offset"].to_pylist(),
         table["timestamp"].cast(load_arrow().int64()).to_pylist(),
@@ -180,6 +187,8 @@ def _make_headers(pa: Any, records: Sequence[Record]) -> Any:
     kind = pa.list_(pa.struct([("name", pa.string()), ("value", pa.binary())]))
     given = [each.headers for each in records]
     usual = tuple(HEADERS)
+    if all(tuple(each) == usual for each in given):
+        return None
     found = [None if tuple(each) == usual else [{"name": name, "value": value} for name, value in each] for each in given]
     return pa.array(found, kind)
 

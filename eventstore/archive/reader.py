@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from eventstore.archive.arrow import load_arrow
-from eventstore.archive.columns import RECORD, make_records, read_census
+from eventstore.archive.columns import choose_columns, make_records, read_census
 from eventstore.archive.piece import Piece, require_chain
 from eventstore.archive.place import Place
 from eventstore.errors import HistoryIncomplete
@@ -159,7 +159,7 @@ class Shelf:
             self._file = open_piece(self._place, piece)
             self._groups = self._file.num_row_groups
             self._group = self._find_group()
-        table = self._file.read_row_group(self._group, columns=list(RECORD), use_threads=False)
+        table = self._file.read_row_group(self._group, columns=choose_columns(self._file.schema_arrow.names), use_threads=False)
         records = make_records(*partition, table)
         self._group += 1
         if self._group < self._groups:
@@ -182,11 +182,14 @@ def since(records: Records, offset: int) -> Records:
     return records[len(records.before(offset)) :]
 
 
-def open_piece(place: Place, piece: Piece) -> Any:
-    """Open a file of the archive. Raises HistoryIncomplete when it is gone or can't be read."""
+def open_piece(place: Place, piece: Piece, dictionaries: Sequence[str] = ()) -> Any:
+    """Open a file of the archive; *dictionaries* are columns of few values, to be read as such.
+
+    Raises HistoryIncomplete when it is gone or can't be read.
+    """
     pa = load_arrow()
     try:
-        file = pa.parquet.ParquetFile(place.path(piece), filesystem=place.files, memory_map=False)
+        file = pa.parquet.ParquetFile(place.path(piece), filesystem=place.files, read_dictionary=list(dictionaries))
     except (OSError, pa.ArrowInvalid) as error:
         raise HistoryIncomplete(
             f"{piece} of the archive at {place.url} can't be read: {error}. See `eventstore archive verify`"

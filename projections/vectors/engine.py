@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from eventstore.archive.columns import RECORD, make_records, read_census
+from eventstore.archive.columns import choose_columns, make_records, read_census
 from eventstore.archive.piece import Piece
 from eventstore.archive.place import Place
 from eventstore.archive.reader import open_piece
@@ -26,17 +26,16 @@ from eventstore.event import registry as events
 from eventstore.settings import EventSettings
 from eventstore.source import Reader, Record
 from eventstore.stream import Position
-from projections.aggregate import Distinct, spell
+from projections.aggregate import Distinct, Last, spell
 from projections.grouping import Grouping
 from projections.projection import DOCUMENTS, Projection
 from projections.sketch import add_hashes, estimate, hash_value
 from projections.vectors.evidence import MOST_DIGITS, doubt_class, doubt_file
-from projections.vectors.expression import Result, Source, express, express_keys, lift, lift_keys, literal, quote, select
+from projections.vectors.expression import Lift, Result, Source, express, express_keys, lift, lift_keys, literal, quote, select
 
 Partition = tuple[str, int]
 Tell = Callable[[int], None]
 MEMORY = "1GB"
-_NEEDED = ("offset", "type", "stream", "schema_version", "xid", "sequence")
 
 
 class Irregular(Exception):
@@ -125,21 +124,33 @@ class Vectors:
 
     def _take(self, database: Any, partition: Partition, piece: Piece) -> int:
         """Fold one file, and give how many of its records lie below the limit."""
-        file = open_piece(self._place, piece)
+        file = open_piece(self._place, piece, dictionaries=("type", "stream"))
         census, names = read_census(file.schema_arrow.metadata), file.schema_arrow.names
         regular = [each for each in self._vouched.values() if self._is_regular(each, census, names)]
-        wanted = [each for each in names if each in _NEEDED or self._uses(each)]
-        table = file.read(columns=[*wanted, "position"])
-        database.register("piece", table)
+        database.register("piece", file.read(columns=[each for each in names if each in self._needed or self._uses(each)]))
         below = f'"offset" < {self._until[partition]}'
         for name, grouping in self._groupings.items():
             for kind in regular:
                 if kind.python in grouping.kinds:
                     self._fold(database, name, grouping, Source(kind.name, names, self._scale), f"{below} AND {_are(kind)}")
-        self._fold_rest(database, file, partition, f"{below} AND {self._irregular(regular)}")
-        count = self._note_end(database, partition, below)
+        if not self._is_covered(regular, census, file.metadata.num_rows):
+            self._fold_rest(database, file, partition, f"{below} AND {self._irregular(regular)}")
         database.unregister("piece")
-        return count
+        return self._note_end(file, partition)
+
+    @property
+    def _needed(self) -> set[str]:
+        """The columns that all folds need, beside the fields."""
+        ordered = any(isinstance(each, Last) for grouping in self._groupings.values() for each in grouping.aggregates.values())
+        streams = any(each.by_stream for each in self._groupings.values())
+        found = {"offset", "type", "schema_version"}
+        return found | ({"stream"} if streams else set[str]()) | ({"xid", "sequence"} if ordered else set[str]())
+
+    def _is_covered(self, regular: Sequence[EventType], census: Any, rows: int) -> bool:
+        """Say whether no record of a file can need reading, going by the census: all are events, those wanted are regular."""
+        events_of = {(name, version): found["rows"] for name, versions in census.items() for version, found in versions.items()}
+        proved = {(each.name, str(each.version)) for each in regular}
+        return sum(events_of.values()) == rows and all(each in proved or each[0] not in self._kinds for each in events_of)
 
     def _uses(self, column: str) -> bool:
         return any(
@@ -193,15 +204,25 @@ class Vectors:
         if found:
             offsets = {each for (each,) in found}
             for group in range(file.num_row_groups):
-                records = make_records(*partition, file.read_row_group(group, columns=list(RECORD)))
+                records = make_records(*partition, file.read_row_group(group, columns=choose_columns(file.schema_arrow.names)))
                 self._single.fold([each for each in records if each.offset in offsets])
 
-    def _note_end(self, database: Any, partition: Partition, below: str) -> int:
-        picked = ["count(*)", 'max("offset")', 'arg_max(position, "offset") FILTER (position IS NOT NULL)']
-        [(count, last, position)] = database.execute(select(picked, "piece", where=below)).fetchall()
-        if count:
-            known = self._moves[partition][1] if partition in self._moves else None
-            self._moves[partition] = last + 1, Position.parse(position) if position else known
+    def _note_end(self, file: Any, partition: Partition) -> int:
+        """Note the last record below the limit and its position, and give how many there are."""
+        limit, count = self._until[partition], 0
+        last, position = None, self._moves[partition][1] if partition in self._moves else None
+        for group in range(file.num_row_groups):
+            if _reach(file.metadata.row_group(group)) >= limit or group == file.num_row_groups - 1:
+                table = file.read_row_group(group, columns=["offset", "position"])
+                pairs = zip(table["offset"].to_pylist(), table["position"].to_pylist(), strict=True)
+                found = [each for each in pairs if each[0] < limit]
+                count += len(found)
+                last = found[-1][0] if found else last
+                position = next((Position.parse(text) for _, text in reversed(found) if text is not None), position)
+            else:
+                count, last = count + file.metadata.row_group(group).num_rows, _reach(file.metadata.row_group(group))
+        if last is not None:
+            self._moves[partition] = last + 1, position
         return count
 
     def _finish(self, database: Any, name: str, grouping: Grouping) -> Iterable[Any]:
@@ -209,19 +230,23 @@ class Vectors:
         if f"part {name}" not in self._made:
             return
         source = Source("", (), self._scale)
-        results, joined = self._express(grouping, source), list[str]()
+        results, joined, at = self._express(grouping, source), list[str](), 0
+        names = [*grouping.columns, *(column for each in results for column in each.columns)]
         for each in results:
-            first = len(joined)
-            joined += each.join([f"p{first + number}" for number in range(len(each.partial))])
+            joined += each.join([f"p{at + number}" for number in range(len(each.partial))])
+            at += len(each.partial)
         keys = [f"k{number}" for number in range(len(grouping.columns))]
         sketches = {each: self._sketch(database, name, each, grouping, keys) for each in _distinct(grouping)}
         cursor = database.execute(select([*keys, *joined], quote(f"part {name}"), group=keys))
-        lifts = lift_keys(grouping)
+        lifts = [*lift_keys(grouping), *(make for each in results for make in each.lifts)]
         while page := cursor.fetchmany(10_000):
-            for found in page:
-                yield _make_row(
-                    grouping, results, sketches, [make(each) for make, each in zip(lifts, found, strict=False)], found
-                )
+            columns = dict(
+                zip(names, (_apply(make, each) for make, each in zip(lifts, zip(*page, strict=True), strict=True)), strict=True)
+            )
+            for each, of in sketches.items():
+                found = [of.get(key, b"") for key in zip(*list(zip(*page, strict=True))[: len(keys)], strict=True)]
+                columns |= {f"{each}_sketch": found, each: list(map(estimate, found))}
+            yield from map(grouping.row, *(columns[each.name] for each in fields(grouping.row)))
 
     def _sketch(self, database: Any, name: str, called: str, grouping: Grouping, keys: Sequence[str]) -> dict[Any, bytes]:
         """Gather the different values of each group into its sketch."""
@@ -232,7 +257,7 @@ class Vectors:
         while page := cursor.fetchmany(10_000):
             hashes: dict[Any, list[int]] = {}
             for *key, value in page:
-                hashes.setdefault(tuple(key), []).append(hash_value(spell(make(value))))
+                hashes.setdefault(tuple(key), []).append(hash_value(spell(value if make is None else make(value))))
             for key, each in hashes.items():
                 found[key] = add_hashes(found.get(key, b""), each)
         return found
@@ -286,29 +311,18 @@ class Singles:
         return [*rows, *mine.values()]
 
 
-def _make_row(
-    grouping: Grouping,
-    results: Sequence[Result],
-    sketches: Mapping[str, Mapping[Any, bytes]],
-    key: Sequence[Any],
-    found: Sequence[Any],
-) -> Any:
-    row: Any = grouping.row(*key)
-    at = len(key)
-    for each in results:
-        values = found[at : at + len(each.partial)]
-        at += len(values)
-        for column, value in zip(each.columns, each.lift(values), strict=True):
-            setattr(row, column, value)
-    for name, of in sketches.items():
-        sketch = of.get(tuple(found[: len(key)]), b"")
-        setattr(row, f"{name}_sketch", sketch)
-        setattr(row, name, estimate(sketch))
-    return row
+def _apply(make: Lift | None, values: Sequence[Any]) -> Sequence[Any]:
+    return values if make is None else [None if each is None else make(each) for each in values]
 
 
 def _distinct(grouping: Grouping) -> list[str]:
     return [name for name, each in grouping.aggregates.items() if isinstance(each, Distinct)]
+
+
+def _reach(group: Any) -> int:
+    """Give the last offset of a row group, by its statistics; one without them might reach anywhere."""
+    statistics = group.column(0).statistics
+    return statistics.max if statistics is not None and statistics.has_min_max else 1 << 63
 
 
 def _are(kind: EventType) -> str:

@@ -5,7 +5,7 @@ Names of columns are quoted here; nothing else in these texts comes from outside
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -26,14 +26,14 @@ Lift = Callable[[Any], Any]
 class Result:
     """Columns of the row that belong together, and the parts that they are made of.
 
-    *partial*: an expression over a file's columns for each part. *join*: given the names of the parts, an expression for each over
-    the parts of all files. *lift*: given their values, the values of *columns*.
+    *partial*: an expression over a file's columns for each part. *join*: given the names of the parts, an expression for each column
+    over the parts of all files. *lifts*: what makes the column's values of DuckDB's, None = they are the same.
     """
 
     columns: Sequence[str]
     partial: Sequence[str]
     join: Callable[[Sequence[str]], Sequence[str]]
-    lift: Callable[[Sequence[Any]], Sequence[Any]]
+    lifts: Sequence[Lift | None]
 
 
 def quote(name: str) -> str:
@@ -96,14 +96,14 @@ def _express_key(key: Field, source: Source, grouping: Grouping) -> str:
     return f"date_trunc('hour', {value})" if isinstance(key, Hour) else value
 
 
-def lift_keys(grouping: Grouping) -> list[Lift]:
+def lift_keys(grouping: Grouping) -> list[Lift | None]:
     """Give what makes the key's values of DuckDB's."""
-    return [lift(each.kind(grouping.types[each.name])) for each in grouping.keys.values()] or [_same]
+    return [lift(each.kind(grouping.types[each.name])) for each in grouping.keys.values()] or [None]
 
 
-def lift(kind: Any) -> Lift:
-    """Give what makes a value of type *kind* of DuckDB's."""
-    return {datetime: _zone, UUID: UUID, Decimal: Decimal}.get(kind, _same)
+def lift(kind: Any) -> Lift | None:
+    """Give what makes a value of type *kind* of DuckDB's; None = it is the same."""
+    return {datetime: _zone, UUID: UUID, Decimal: Decimal}.get(kind)
 
 
 def express(name: str, aggregate: Aggregate, grouping: Grouping, source: Source) -> Result | None:
@@ -112,7 +112,7 @@ def express(name: str, aggregate: Aggregate, grouping: Grouping, source: Source)
     match aggregate:
         case Count(field):
             counted = "count(*)" if field is None else f"count({source.raw(field)})"
-            return Result([name], [counted], lambda p: [f"sum({p[0]})"], lambda v: [int(v[0])])
+            return Result([name], [counted], lambda p: [f"CAST(sum({p[0]}) AS BIGINT)"], [None])
         case Sum(field):
             return _express_sum(name, source.raw(field), source.value(field, kind), kind)
         case Min(field):
@@ -127,18 +127,18 @@ def express(name: str, aggregate: Aggregate, grouping: Grouping, source: Source)
 
 def _express_sum(name: str, raw: str, value: str, kind: Any) -> Result:
     if kind is int:
-        return Result([name], [f"sum({value})"], lambda p: [f"sum({p[0]})"], lambda v: [int(v[0] or 0)])
+        return Result([name], [f"sum({value})"], lambda p: [f"coalesce(sum({p[0]}), 0)"], [None])
     return Result(
         [name],
         [f"sum({value})", f"max({_digits(raw)})"],
-        lambda p: [f"sum({p[0]})", f"max({p[1]})"],
-        lambda v: [_round(v[0], v[1])],
+        lambda p: [f"{{'v': coalesce(sum({p[0]}), 0), 's': coalesce(max({p[1]}), 0)}}"],
+        [_round],
     )
 
 
 def _express_extreme(name: str, value: str, function: str, kind: Any, scale: int) -> Result:
     """Compare decimals by value, then by their digits; the text of the chosen one keeps them."""
-    sign, make = "" if function == "max" else "-", _optional(lift(kind))
+    sign = "" if function == "max" else "-"
 
     def choose(text: str) -> str:
         if kind is not Decimal:
@@ -146,16 +146,16 @@ def _express_extreme(name: str, value: str, function: str, kind: Any, scale: int
         order = f"{{'v': CAST({text} AS DECIMAL(38, {scale})), 's': {sign}{_digits(text)}}}"
         return f"arg_{function}({text}, {order}) FILTER ({text} IS NOT NULL)"
 
-    return Result([name], [choose(value)], lambda p: [choose(p[0])], lambda v: [make(v[0])])
+    return Result([name], [choose(value)], lambda p: [choose(p[0])], [lift(kind)])
 
 
 def _express_last(name: str, value: str, function: str, kind: Any) -> Result:
-    given, make = f"FILTER ({value} IS NOT NULL)", _optional(lift(kind))
+    given = f"FILTER ({value} IS NOT NULL)"
     return Result(
         [name, f"{name}_position"],
         [f"arg_{function}({value}, {ORDER}) {given}", f"{function}({ORDER}) {given}"],
         lambda p: [f"arg_{function}({p[0]}, {p[1]}) FILTER ({p[1]} IS NOT NULL)", f"{function}({p[1]})"],
-        lambda v: [make(v[0]), _position(v[1])],
+        [lift(kind), _position],
     )
 
 
@@ -163,21 +163,13 @@ def _digits(text: str) -> str:
     return f"length(split_part({text}, '.', 2))"
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
 def _zone(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC)
 
 
-def _round(value: Decimal | None, digits: int | None) -> Decimal:
-    return Decimal(0) if value is None or digits is None else value.quantize(Decimal(1).scaleb(-digits), context=EXACT)
+def _round(found: Mapping[str, Any]) -> Decimal:
+    return Decimal(found["v"]).quantize(Decimal(1).scaleb(-found["s"]), context=EXACT)
 
 
-def _optional(function: Lift) -> Lift:
-    return lambda value: None if value is None else function(value)
-
-
-def _position(order: Any) -> str | None:
-    return None if order is None else str(Position(int(order) >> 63, int(order) & ((1 << 63) - 1)))
+def _position(order: Any) -> str:
+    return str(Position(int(order) >> 63, int(order) & ((1 << 63) - 1)))

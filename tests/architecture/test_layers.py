@@ -40,6 +40,8 @@ PLANTS = {
     "SQLAlchemy's door": ("projections/fold.py", "import sqlalchemy"),
     "Alembic's door": ("projections/catalogue.py", "import alembic"),
     "cryptography's door": ("projections/loss.py", "import cryptography"),
+    "pyarrow's door": ("projections/fold.py", "import pyarrow"),
+    "DuckDB's door": ("eventstore/archive/audit.py", "import duckdb"),
     "the stack's door": ("replay/progress.py", "import psutil"),
 }
 

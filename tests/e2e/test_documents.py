@@ -125,6 +125,7 @@ def test_followed(page: str, reader: Reader) -> None:
         "docs/tutorial/decide-and-react.md",
         "docs/how-to/guard-a-rule.md",
         "docs/how-to/forget-a-person.md",
+        "docs/how-to/archive-topics.md",
         "docs/how-to/mend-parked-records.md",
     ],
 )

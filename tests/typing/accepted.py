@@ -74,7 +74,22 @@ from eventstore.schema import (
 )
 from eventstore.snapshot import either, every, slower
 from eventstore.testing import Clock, MemoryEventStore, MemorySnapshots, given_for
-from projections import Projection, Projections, Table
+from projections import (
+    Aggregate,
+    Count,
+    Day,
+    Distinct,
+    First,
+    Hour,
+    Last,
+    Max,
+    Min,
+    Month,
+    Projection,
+    Projections,
+    Sum,
+    Table,
+)
 from projections.serving import ReadModels
 
 
@@ -319,3 +334,12 @@ async def rehearse() -> type[ProcessSettings]:
     await repository.handle("order-1", PlaceOrder("ada", 5))
     given_for(orders)().when(PlaceOrder("ada", 5)).then(OrderPlaced("ada", 5))
     return ProcessSettings
+
+
+def declare_aggregates(projection: Projection) -> Table[Any]:
+    sold: Aggregate = Count()
+    keys = {"day": Day("at"), "month": Month("at"), "hour": Hour("at")}
+    projection.aggregate(OrderPlaced, by=keys, name="times", sold=sold, first=First("cents"), last=Last("cents"))
+    return projection.aggregate(
+        OrderPlaced, by="customer", name="totals", cents=Sum("cents"), least=Min("cents"), most=Max("cents"), n=Distinct("cents")
+    )

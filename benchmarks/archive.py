@@ -1,0 +1,104 @@
+"""Rebuilds from an archive against rebuilds from Kafka: the same events, servers and process count, in one run.
+
+    python -m benchmarks.archive [--events 1000000] [--rounds 3]
+
+`handlers`: per-key balances by a handler of their own. `declared`: the same rows as aggregates. `detailed`: a minimum, a maximum, a last
+value and a count of different values beside them. From Kafka all are folded event by event; from the archive the declared ones by
+columns. Servers: those that `refold up` started, or the ones that REFOLD_* name. A database, topics and a directory are made and dropped.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from benchmarks.replay import child, clean, fill
+from eventstore.archive.archiver import Archiver
+from eventstore.archive.audit import survey
+from eventstore.archive.place import Place
+from eventstore.archive.settings import ArchiveSettings
+from eventstore.settings import KafkaSettings, PostgresSettings
+
+WAYS = (
+    ("handlers, Kafka", "balances", False),
+    ("handlers, archive", "balances", True),
+    ("declared, Kafka", "declared", False),
+    ("declared, archive", "declared", True),
+    ("detailed, Kafka", "detailed", False),
+    ("detailed, archive", "detailed", True),
+)
+
+
+async def fill_archive(url: str) -> dict[str, float]:
+    """Archive the topic, and give the rate and the bytes of a record."""
+    kafka = KafkaSettings()
+    archiver = Archiver(kafka.events_topic, Place(url), kafka, ArchiveSettings(), lambda *_: None)
+    started = time.perf_counter()
+    await archiver.drain()
+    size = sum(each.bytes for each in survey(Place(url), kafka.events_topic))
+    return {"archive": archiver.records / (time.perf_counter() - started), "bytes": size / archiver.records}
+
+
+def measure(url: str, rounds: int) -> dict[str, list[float]]:
+    """Take turns, so that a slow moment of the machine meets everyone."""
+    rates: dict[str, list[float]] = {name: [] for name, _, _ in WAYS}
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+        for name, projection, archived in WAYS:
+            origin = ("--from-archive", url) if archived else ("--from-beginning",)
+            replay = ("-m", "replay.cli", "--app", "benchmarks.accounts:app", "--projection", projection, *origin, "--json")
+            rates[name].append(child(*replay)["rate"])
+    return rates
+
+
+def show(rates: dict[str, list[float]]) -> str:
+    """Lay the medians out, each beside the same rows from Kafka and beside handlers from Kafka."""
+    median = {name: statistics.median(each) for name, each in rates.items()}
+    lines = [f"{'rebuild':<24}{'events/s':>12}{'/ itself, Kafka':>17}{'/ handlers, Kafka':>19}"]
+    for name, _, _ in WAYS:
+        own = median[name] / median[f"{name.partition(',')[0]}, Kafka"]
+        lines.append(f"{name:<24}{median[name]:>12,.0f}{own:>17.2f}{median[name] / median['handlers, Kafka']:>19.2f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Make a database, topics and a directory, measure, print, drop them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    name = f"refold_bench_{uuid.uuid4().hex[:8]}"
+    given = PostgresSettings().dsn.get_secret_value()
+    with psycopg.connect(given, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    os.environ |= {
+        "REFOLD_POSTGRES_DSN": given.rpartition("/")[0] + f"/{name}",
+        "REFOLD_KAFKA_TOPIC_PREFIX": name,
+        "REFOLD_REPLAY_HANDOVER_S": "0",
+    }
+    facts: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as url:
+        try:
+            facts |= asyncio.run(fill(arguments.events))
+            facts |= asyncio.run(fill_archive(url))
+            rates = measure(url, arguments.rounds)
+        finally:
+            asyncio.run(clean())
+            with psycopg.connect(given, autocommit=True) as connection:
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    print(json.dumps(facts | rates) if arguments.json else show(rates))
+    print(f"archived {facts['archive']:,.0f} records/s, {facts['bytes']:.0f} bytes a record", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
