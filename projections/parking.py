@@ -186,7 +186,10 @@ def _name(generation: int, asked: Sequence[Due]) -> dict[str, Any]:
 
 
 def write_headers(headers: Iterable[tuple[str, bytes | None]]) -> list[list[str | None]]:
-    """Write headers as JSON: [name, text], or [name, None, base64] for what is no text that PostgreSQL takes."""
+    """Write headers as JSON: [name, text], or [name, None, base64] for what is no text that PostgreSQL takes.
+
+    A name that it would not take is written in base64 too, and the word "name" behind all.
+    """
     return [_write_header(name, value) for name, value in headers]
 
 
@@ -194,11 +197,16 @@ def read_headers(written: Iterable[Sequence[str | None]]) -> Headers:
     """Read what `write_headers` wrote, to the byte."""
     found: list[Any] = []
     for name, text, *packed in written:
-        found.append((name, b64decode(packed[0] or "") if packed else None if text is None else text.encode()))
+        value = None if text is None else text.encode()
+        if packed:
+            value = None if packed[0] is None else b64decode(packed[0])
+        found.append((b64decode(name or "").decode() if len(packed) > 1 else name, value))
     return found
 
 
 def _write_header(name: str, value: bytes | None) -> list[str | None]:
+    if "\0" in name:
+        return [b64encode(name.encode()).decode(), None, None if value is None else b64encode(value).decode(), "name"]
     if value is None:
         return [name, None]
     try:
