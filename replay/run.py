@@ -36,7 +36,7 @@ from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel, create_indexes, create_tables
 from projections.readmodels.views import create_views
 from projections.worker import name_topics
-from replay.bound import Bound, find_bound
+from replay.bound import Bound, find_bound, is_bounded
 from replay.build import Builder
 from replay.cost import RATE, Cost, find_free, find_rate, measure_schema, scale_size
 from replay.crew import Crew, find_obstacle, share_out
@@ -107,7 +107,8 @@ class Replay:
         self, connection: Connection, known: Sequence[Generation], first: Vector, end: Vector
     ) -> dict[Partition, Edge]:
         """Find where the log takes over from the store; a build that goes on meets it where it began to."""
-        begun = next((each for each in known if each.state in UNFINISHED and each.fingerprint == self.fingerprint), None)
+        mine = [each for each in known if each.state in UNFINISHED and is_bounded(each) == bool(self._choices.until)]
+        begun = next((each for each in mine if each.fingerprint == self.fingerprint), None)
         if begun is not None and "edges" in begun.detail:
             return recall_edges(begun.detail["edges"])
         live = next((each for each in known if each.state is State.LIVE), None)
