@@ -175,7 +175,7 @@ def same(events: Any, seed: list[int], size: int) -> Any:
 
 
 SEEDS = st.lists(st.integers(0, 5), min_size=1, max_size=12)
-QUICK = settings(deadline=None, max_examples=35, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 
 @QUICK
