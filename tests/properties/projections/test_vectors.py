@@ -174,6 +174,8 @@ def same(events: Any, seed: list[int], size: int) -> Any:
     return folded
 
 
+NEW = {"customer": "ann", "cents": 1, "at": TIMES[0], "shop": 1}
+OLD = {"buyer": "ann", "cents": 2, "at": TIMES[1], "shop": 2}
 SEEDS = st.lists(st.integers(0, 5), min_size=1, max_size=12)
 QUICK = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
@@ -188,6 +190,7 @@ def test_plain_events(events: Any, seed: list[int], size: int) -> None:
 @QUICK
 @given(st.lists(made(odd=True), max_size=40), SEEDS, st.integers(1, 15))
 @example([("sale-made", 2, {"customer": "ann", "cents": 2**63 - 1, "at": TIMES[0]})] * 3, [0], 5)
+@example([("sale-made", 2, NEW), ("sale-made", 1, OLD), ("sale-made", 2, NEW)], [0], 5)
 def test_odd_events(events: Any, seed: list[int], size: int) -> None:
     """Older versions, defaults, conversions, numbers that no column holds: equal rows, by reading those events one by one."""
     try:
