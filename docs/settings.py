@@ -9,7 +9,14 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-MODULES = ("eventstore.settings", "eventstore.archive.settings", "projections.settings", "replay.settings", "cdc.connect.settings", "compose.settings")
+MODULES = (
+    "eventstore.settings",
+    "eventstore.archive.settings",
+    "projections.settings",
+    "replay.settings",
+    "cdc.connect.settings",
+    "compose.settings",
+)
 HEAD = """# Settings
 Written by `make docs` from the settings classes; do not edit.
 

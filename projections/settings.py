@@ -77,7 +77,8 @@ class ProjectionSettings(BaseSettings):
     stuck_s: float = Field(
         default=60.0,
         gt=0,
-        description="Seconds of the same after which `/livez` says 503, since the process is better started anew. Env REFOLD_PROJECTIONS_STUCK_S.",
+        description="Seconds of the same after which `/livez` says 503, since the process is better started anew. "
+        "Env REFOLD_PROJECTIONS_STUCK_S.",
     )
     stop_s: float = Field(
         default=30.0,

@@ -134,7 +134,7 @@ class DocumentSource(EventSource):
     def __init__(self, source: EventSource) -> None:
         self.__dict__ = source.__dict__
 
-    def detail(self, body: Any, raw: dict[str, Any]) -> Any:
+    def detail(self, body: Any, raw: dict[str, Any]) -> Any:  # noqa: ARG002 - every source has the same signature
         """Give the document."""
         return raw
 
