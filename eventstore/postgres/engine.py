@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import DisconnectionError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from eventstore.errors import Unreachable
@@ -97,7 +97,11 @@ async def checkout(engine: AsyncEngine) -> AsyncGenerator[Connection]:
 
     What was left open is rolled back on return; a broken connection is thrown away, and its siblings when they are asked for next.
     """
-    async with engine.connect() as connection:
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(engine.connect())
+        except DBAPIError as error:  # a first connection that broke while SQLAlchemy looked around on it
+            raise (error.orig if isinstance(error.orig, psycopg.Error) else error) from error
         pooled = await connection.get_raw_connection()
         raw: Connection = pooled.driver_connection  # pyright: ignore[reportAssignmentType]
         await raw.set_autocommit(True)

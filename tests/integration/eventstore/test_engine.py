@@ -1,13 +1,16 @@
 """Connections: who we say we are, what is cleaned up, and what is said when nobody answers."""
 
+from typing import Any
+
 import psycopg
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import Unreachable, UsageError
 from eventstore.postgres import checkout, load, open_engine
+from eventstore.postgres.refusals import is_lost
 from eventstore.settings import PostgresSettings
 
 
@@ -80,3 +83,19 @@ def test_unknown_statement_lists_the_known() -> None:
     assert load("eventstore.postgres", "append").startswith("-- ")
     with pytest.raises(UsageError, match=r"no statement 'apend'.*append, .*read_stream"):
         load("eventstore.postgres", "apend")
+
+
+async def test_broken_while_it_is_made(settings: PostgresSettings) -> None:
+    """A first connection that the server ends while SQLAlchemy still looks around on it is an error of the driver like any other."""
+    engine = open_engine(settings)
+
+    @event.listens_for(engine.sync_engine, "connect", insert=True)
+    def end(raw: Any, _record: Any) -> None:
+        with psycopg.connect(settings.dsn.get_secret_value()) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", (raw.driver_connection.info.backend_pid,))
+
+    with pytest.raises(psycopg.OperationalError) as broken:
+        async with checkout(engine):
+            pass
+    assert is_lost(broken.value)
+    await engine.dispose()

@@ -34,7 +34,7 @@ def test_what_is_left_out() -> None:
         NewEvent(RawEvent('a"b', {"x": 1}, 7), occurred_at=when, metadata={"k": "v"}),
         NewEvent(Tagged("é"), tags={"z:1", "a:1"}),
     ]
-    assert [decode(writer().document(each)) for each in events] == [
+    assert [decode(writer().document("a", each)) for each in events] == [
         {"t": "rows-test-thing", "v": 3, "d": {"name": "é"}},
         {"t": 'a"b', "v": 7, "d": {"x": 1}, "m": {"k": "v"}, "o": "2020-01-01T12:00:00+02:00"},
         {"t": "rows-test-tagged", "v": 1, "d": {"name": "é"}, "g": ["a:1", "thing:é", "z:1"]},
@@ -45,14 +45,14 @@ def test_what_is_left_out() -> None:
 def test_what_is_no_tag(tags: Any) -> None:
     """A tag is a text of 1 to 256 characters without NUL, and several come as a collection."""
     with pytest.raises(UsageError, match="tag"):
-        writer().document(NewEvent(Thing("x"), tags=tags))
+        writer().document("a", NewEvent(Thing("x"), tags=tags))
 
 
 def test_too_many_tags() -> None:
     """More tags than the limit are refused with its name and setting."""
-    writer(max_event_tags=2).document(NewEvent(Tagged("x"), tags=["a"]))
+    writer(max_event_tags=2).document("a", NewEvent(Tagged("x"), tags=["a"]))
     with pytest.raises(LimitExceeded, match=r"3 tags.*max_event_tags=2.*REFOLD_POSTGRES_MAX_EVENT_TAGS"):
-        writer(max_event_tags=2).document(NewEvent(Tagged("x"), tags=["a", "b"]))
+        writer(max_event_tags=2).document("a", NewEvent(Tagged("x"), tags=["a", "b"]))
 
 
 def test_limit_counts_data_and_metadata() -> None:
@@ -83,5 +83,5 @@ def test_what_only_looks_like_nul(data: dict[str, Any]) -> None:
 def test_times_carry_their_zone() -> None:
     """A time without a zone is refused by name."""
     with pytest.raises(UsageError, match=r"datetime.now\(UTC\)"):
-        writer().document(NewEvent(Thing("x"), occurred_at=datetime(2020, 1, 1)))  # noqa: DTZ001
-    writer().document(NewEvent(Thing("x"), occurred_at=datetime(2020, 1, 1, tzinfo=UTC)))
+        writer().document("a", NewEvent(Thing("x"), occurred_at=datetime(2020, 1, 1)))  # noqa: DTZ001
+    writer().document("a", NewEvent(Thing("x"), occurred_at=datetime(2020, 1, 1, tzinfo=UTC)))
