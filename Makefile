@@ -63,7 +63,10 @@ wheel: setup ## build the sdist and the wheel into dist/
 bench: setup ## measure against the peers, side by side on this machine; prints ratios
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --group bench
 	@$(RUN) refold up postgres kafka >/dev/null
+	@$(RUN) python -m benchmarks.append
 	@$(RUN) python -m benchmarks.replay $(ARGS)
+	@$(RUN) python -m benchmarks.relay
+	@$(RUN) python -m benchmarks.archive
 	@$(RUN) python -m benchmarks.cdc_decode
 
 up: setup ## start PostgreSQL, Kafka and Connect
