@@ -12,7 +12,7 @@ from typing import Final
 
 from eventstore.errors import UsageError
 
-_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _SIGN: Final = "@"
 EVERY_TENANT: Final = "*"
 """What a worker's session says instead of a tenant's name, since it writes the rows of all."""
@@ -20,7 +20,7 @@ EVERY_TENANT: Final = "*"
 
 def check_tenant(tenant: str) -> str:
     """Give *tenant* if it can name one. Raises UsageError."""
-    if not _NAME.match(tenant):
+    if not _NAME.fullmatch(tenant):
         raise UsageError(f"tenant {tenant[:80]!r}: use 1 to 63 of a-z, 0-9, '-' and '_', beginning with a letter or digit")
     return tenant
 
@@ -44,8 +44,11 @@ def qualify(tenant: str, name: str) -> str:
 
 
 def split(name: str) -> tuple[str | None, str]:
-    """Give the tenant of a full name (None = of no tenant) and the rest."""
+    """Give the tenant of a full name (None = of no tenant) and the rest.
+
+    What can't name a tenant names none: `@:/x` and `@*/x` are streams as any other that a source may have.
+    """
     if not name.startswith(_SIGN):
         return None, name
     tenant, slash, rest = name[1:].partition("/")
-    return (tenant, rest) if slash else (None, name)
+    return (tenant, rest) if slash and _NAME.fullmatch(tenant) else (None, name)
