@@ -11,76 +11,17 @@ behind.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from eventstore.errors import RefoldError
 from eventstore.log.events import EventSource
 from eventstore.privacy.opener import Opener
 from eventstore.source import Reader, Record
 from projections.projection import Projection
 from projections.route import ADDS, Route
 from projections.sheet import Sheet
-
-Step = tuple[int, Sheet, Callable[..., Any], Any, Any, Any]
-"""One handler call to come: index of the record, sheet, function, row key (ADDS = it makes rows), body, detail (None = none)."""
-
-
-class Failure(NamedTuple):
-    """A record that can't be applied, and why. *waits*: nothing is wrong with it, it stands behind one that failed."""
-
-    record: Record
-    reason: str
-    waits: bool = False
-
-
-BEHIND: Final = "an earlier record of this key is parked"
-
-
-class HandlerFailed(Exception):
-    """A handler raised in a fast fold, or made a row that PostgreSQL refuses: the batch must be folded again, carefully."""
-
-
-@dataclass(slots=True)
-class Plan:
-    """What one batch of records amounts to before any handler ran."""
-
-    records: Sequence[Record]
-    steps: list[Step] = field(default_factory=list[Step])
-    failures: list[Failure] = field(default_factory=list[Failure])
-    lost: set[int] = field(default_factory=set[int])
-    """Indexes of the records that had lost personal data."""
-
-    def lost_keys(self) -> set[tuple[str, Any]]:
-        """Give table and key of the rows that were made without what was lost."""
-        if not self.lost:
-            return set()
-        lost = Plan(self.records, [each for each in self.steps if each[0] in self.lost])
-        return {(table, key) for found in (lost.keys(), lost.added_keys()) for table, keys in found.items() for key in keys}
-
-    def keys(self) -> dict[str, set[Any]]:
-        """Give the row keys that the steps touch, by table name; those of added rows are not among them."""
-        keys: dict[str, set[Any]] = {}
-        for _, sheet, _, key, _, _ in self.steps:
-            if key is not ADDS:
-                keys.setdefault(sheet.table.name, set()).add(key)
-        return keys
-
-    def added_keys(self) -> dict[str, set[Any]]:
-        """Give the keys of the rows that adding handlers make, by table name; those that raise are passed over."""
-        keys: dict[str, set[Any]] = {}
-        for _, sheet, function, key, body, detail in self.steps:
-            if key is ADDS:
-                with contextlib.suppress(Exception):
-                    made = make_rows(function, body, detail)
-                    found = map(sheet.table.key_of, made)
-                    keys.setdefault(sheet.table.name, set()).update(
-                        each for each in found if sheet.table.refuse_key(each) is None
-                    )
-        return keys
+from projections.step import BEHIND, Failure, HandlerFailed, Plan, Step, describe, make_rows
 
 
 class Folder:
@@ -295,14 +236,6 @@ def _bare(records: Sequence[Record]) -> Sequence[Any]:
     return getattr(records, "raws", records)
 
 
-def make_rows(function: Callable[..., Any], body: Any, detail: Any) -> Sequence[Any]:
-    """Call an adding handler and give its rows."""
-    made = function(body, detail) if detail is not None else function(body)
-    if type(made) is list:
-        return made  # pyright: ignore[reportUnknownVariableType]
-    return () if made is None else (made,)
-
-
 def _add_rows(sheet: Sheet, rows: Sequence[Any], made: Mapping[tuple[Sheet, Any], Any]) -> dict[tuple[Sheet, Any], Any]:
     """Give *rows* by key. Raises ValueError for a key that has a row already: in a careful fold all of them were loaded."""
     added: dict[tuple[Sheet, Any], Any] = {}
@@ -312,21 +245,6 @@ def _add_rows(sheet: Sheet, rows: Sequence[Any], made: Mapping[tuple[Sheet, Any]
             raise ValueError(f"{sheet.table.name} has a row under key {key!r} already; a table whose rows change takes @table.on")
         added[sheet, key] = row
     return added
-
-
-def describe(error: BaseException, *, private: bool = False) -> str:
-    """Say what went wrong and where, in one line, for the list of parked records.
-
-    *private*: leave out the words of errors that are not ours, since they may quote what an event or a row holds.
-    """
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    where = f" at {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else ""
-    words = str(error)
-    if private and not isinstance(error, (RefoldError, HandlerFailed)):
-        words = getattr(error, "plain", "its words are withheld, for they may quote personal data")
-    return f"{type(error).__name__}: {words}{where}"
 
 
 def _by_record(steps: Sequence[Step]) -> Iterator[tuple[int, list[Step]]]:

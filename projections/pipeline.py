@@ -7,39 +7,32 @@ writes nothing. A live worker commits every batch; a replay, alone with its tabl
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
-from eventstore.errors import RefoldError
 from eventstore.moments import reach
-from eventstore.postgres.engine import Connection, ConnectionLost
+from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
 from eventstore.privacy.opener import Opener
 from eventstore.source import Record
 from eventstore.stream import Position
+from projections.applier import Applier, Batch
+from projections.catalogue import note_mended
 from projections.checkpoint import PACKAGE, Advance, Claim, Partition, advance, claim, note_seen, require_held
-from projections.fold import Failure, Folder, HandlerFailed, Plan
 from projections.generation import Generation
-from projections.parking import AT_ONCE, Due, Parked, Patience, drop_parked, fail_parked, find_due, go_on, lock_parked, park
+from projections.parking import AT_ONCE, Due, Parked, drop_parked, fail_parked, find_due, go_on, lock_parked
 from projections.projection import Projection
 from projections.readmodels.postgres import ReadModel
-
-Batch = Mapping[Partition, Sequence[Record]]
-NEVER = Patience(0, 0.0, 0.0)
-BREATH_S = 1.0
-"""Seconds between two signs of life of a session whose transaction waits for a slow handler."""
+from projections.step import Failure, HandlerFailed, Plan
 
 
-class Pipeline:
+class Pipeline(Applier):
     """Applies one generation's records over one connection, which it does not share.
 
-    *exclusive*: no other process writes this generation's tables, so rows may stay in memory between commits. *patience* says how often
-    parked records are tried again by themselves, *hold_s* for how many seconds a slow handler keeps the partitions.
+    *exclusive*: no other process writes this generation's tables, so rows may stay in memory between commits.
     """
 
     def __init__(
@@ -52,24 +45,15 @@ class Pipeline:
         exclusive: bool,
         opener: Opener | None = None,
     ) -> None:
-        self.generation = generation
-        self._projection = projection
-        self.read_model = ReadModel(projection, generation.schema_name)
-        self.folder = Folder(projection, topics, complete=False, opener=opener)
+        super().__init__(projection, generation, topics, connection, opener)
         self.held: dict[Partition, Claim] = {}
         self.applied = 0
         self.parked = 0
         self.mended = 0
-        self.patience = NEVER
-        self.hold_s = 300.0
         self._exclusive = exclusive
-        self._connection = connection
         self._sources = {topics[each.name]: each for each in projection.sources}
         self._shares = not all(projection.owns(each) for each in projection.tables)
         self._moves: dict[Partition, Advance] = {}
-        self._failures: list[Failure] = []
-        self._opener = opener if projection.has_personal else None
-        self._lost: set[tuple[str, Any]] = set()
 
     async def claim(
         self, partitions: Sequence[Partition], owner: str, topic_ids: Mapping[str, UUID] | None = None
@@ -157,11 +141,6 @@ class Pipeline:
             sheet.dirty = set(sheet.rows)
         self._moves.update(moves)
 
-    async def _prepare(self, batch: Batch) -> None:
-        """Fetch the keys that the batch's personal fields need, in one look-up."""
-        if self._opener is not None:
-            await self._opener.prepare([each.value for records in batch.values() for each in records])
-
     async def commit(self) -> None:
         """Write what was absorbed.
 
@@ -217,69 +196,6 @@ class Pipeline:
         position = self._sources[records[0].topic].position
         return next((found for each in reversed(records) if (found := position(each)) is not None), None)
 
-    async def _load(self, plans: Sequence[Plan], *, carefully: bool) -> None:
-        if self.folder.is_whole and not carefully:
-            return
-        touched: dict[str, set[Any]] = {}
-        for plan in plans:
-            if carefully:
-                self._failures.extend(self.folder.screen(plan))
-            for table, keys in [*plan.keys().items(), *(plan.added_keys().items() if carefully else ())]:
-                touched.setdefault(table, set()).update(keys)
-        try:
-            await self._load_rows(touched)
-        except (*ConnectionLost, RefoldError):
-            raise
-        except Exception as error:
-            cause = None if self._opener else error
-            raise HandlerFailed(f"a row can't be looked for: {self.folder.describe(error)}") from cause
-
-    async def _load_rows(self, touched: Mapping[str, set[Any]]) -> None:
-        for table, keys in touched.items():
-            sheet = self.folder.sheets[table]
-            if missing := sheet.missing(keys):
-                await self.read_model.load(self._connection, sheet, missing)
-
-    async def _fold_aside(self, plans: Sequence[Plan], *, carefully: bool) -> None:
-        """Fold in a thread, so that heartbeats go on beside slow handlers.
-
-        The session, which the server would end for idling, says meanwhile that it lives, but no longer than *hold_s* seconds: then the
-        server gives the rows to whoever owns the partitions next.
-        """
-        work = asyncio.create_task(asyncio.to_thread(self._fold, plans, carefully=carefully))
-        deadline = time.monotonic() + self.hold_s
-        try:
-            while not (await asyncio.wait([work], timeout=BREATH_S))[0]:
-                if time.monotonic() < deadline:
-                    await self._connection.execute(load(PACKAGE, "breathe"))
-        finally:
-            await asyncio.wait([work])
-        work.result()
-
-    def _fold(self, plans: Sequence[Plan], *, carefully: bool) -> None:
-        for plan in plans:
-            if carefully:
-                self._failures.extend(self.folder.fold_carefully(plan))
-            else:
-                self.folder.fold(plan)
-
-    async def _write(self) -> None:
-        try:
-            for sheet in self.folder.sheets.values():
-                await self.read_model.write(self._connection, sheet)
-        except ConnectionLost:
-            raise
-        except Exception as error:
-            cause = None if self._opener else error
-            raise HandlerFailed(f"a row can't be written: {self.folder.describe(error)}") from cause
-        await self.read_model.note_lost(self._connection, self.generation.id, self._lost)
-        for failure in self._failures:
-            await self._park(failure)
-
-    async def _park(self, failure: Failure) -> None:
-        retry_s = None if failure.waits else self.patience.wait_s(0)
-        await park(self._connection, self.generation.id, failure.record, failure.reason, retry_s)
-
     async def find_due(self, limit: int) -> list[Due]:
         """Give the parked keys in these partitions whose time has come, or that somebody asked to try again."""
         return await find_due(self._connection, self.generation.id, self.held, limit)
@@ -310,6 +226,8 @@ class Pipeline:
                 failed = await self._refold([each for each in found if not each.skip], refused)
                 done = [each.offset for each in found if each.offset not in failed]
                 await drop_parked(self._connection, self.generation.id, due, done)
+                if done:
+                    await note_mended(self._connection, self.generation.id)
                 left = await self._note_failed(due, found, failed, more=len(found) == limit)
                 reach("mend.before_commit")
         except BaseException:

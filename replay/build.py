@@ -16,9 +16,9 @@ from eventstore.log.consumer import Batch, Partition
 from eventstore.moments import reach
 from projections.catalogue import describe_actor
 from projections.checkpoint import Vector, has_reached
-from projections.fold import HandlerFailed
 from projections.generation import Generation
 from projections.pipeline import Pipeline
+from projections.step import HandlerFailed
 from replay.guard import Guard
 from replay.settings import ReplaySettings
 
@@ -71,6 +71,7 @@ class Builder:
         self._part = part
         start = await self._pipeline.claim(self.partitions, f"{describe_actor()} replay")
         await self._reader.open(start)
+        reach("replay.claimed")
 
     async def close(self) -> None:
         """Leave; what is not committed is folded again by the next run."""
@@ -192,6 +193,7 @@ class Builder:
             raise VerificationFailed(
                 f"{self._pipeline.generation}: {error}; give each added row a key of its own, or declare the table's handlers with on"
             ) from error
+        reach("replay.keys_added")
 
     async def report(self) -> None:
         """Tell PostgreSQL and Kafka how far the log was read, for lag."""

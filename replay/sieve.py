@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from eventstore.privacy.opener import Opener
 from eventstore.source import Record
 from projections.checkpoint import Partition
-from projections.fold import Folder, Plan, make_rows
+from projections.fold import Folder
 from projections.projection import Projection
 from projections.route import ADDS
+from projections.step import Plan, make_rows
 from projections.table import Table
 
 Wanted = Callable[[Table[Any], Any], bool]

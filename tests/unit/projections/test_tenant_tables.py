@@ -11,10 +11,10 @@ from eventstore.errors import UsageError
 from eventstore.privacy import REDACTED
 from projections import Projection
 from projections.fingerprint import fingerprint
-from projections.fold import describe
 from projections.readmodels.policies import compose_policies
 from projections.route import Route
 from projections.sheet import Sheet
+from projections.step import describe
 from tests.bank.events import MoneyMoved
 
 

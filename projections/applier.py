@@ -1,0 +1,124 @@
+"""What happens inside of the transaction that moves a checkpoint: rows are loaded, folded and written, what fails is set aside.
+
+The caller (`pipeline`) opens the transaction, moves the checkpoint in it, and forgets everything when it is rolled back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eventstore.errors import RefoldError
+from eventstore.postgres.engine import Connection, ConnectionLost
+from eventstore.postgres.statements import load
+from eventstore.privacy.opener import Opener
+from eventstore.source import Record
+from projections.checkpoint import PACKAGE, Partition
+from projections.fold import Folder
+from projections.generation import Generation
+from projections.parking import Patience, park
+from projections.projection import Projection
+from projections.readmodels.postgres import ReadModel
+from projections.step import Failure, HandlerFailed, Plan
+
+Batch = Mapping[Partition, Sequence[Record]]
+NEVER = Patience(0, 0.0, 0.0)
+BREATH_S = 1.0
+"""Seconds between two signs of life of a session whose transaction waits for a slow handler."""
+
+
+class Applier:
+    """Applies plans to one generation's tables within its caller's transactions.
+
+    *patience* says how often parked records are tried again by themselves, *hold_s* for how many seconds a slow handler keeps the
+    partitions.
+    """
+
+    def __init__(
+        self,
+        projection: Projection,
+        generation: Generation,
+        topics: Mapping[str, str],
+        connection: Connection,
+        opener: Opener | None,
+    ) -> None:
+        self.generation = generation
+        self.read_model = ReadModel(projection, generation.schema_name)
+        self.folder = Folder(projection, topics, complete=False, opener=opener)
+        self.patience = NEVER
+        self.hold_s = 300.0
+        self._projection = projection
+        self._connection = connection
+        self._failures: list[Failure] = []
+        self._opener = opener if projection.has_personal else None
+        self._lost: set[tuple[str, Any]] = set()
+
+    async def _prepare(self, batch: Batch) -> None:
+        """Fetch the keys that the batch's personal fields need, in one look-up."""
+        if self._opener is not None:
+            await self._opener.prepare([each.value for records in batch.values() for each in records])
+
+    async def _load(self, plans: Sequence[Plan], *, carefully: bool) -> None:
+        if self.folder.is_whole and not carefully:
+            return
+        touched: dict[str, set[Any]] = {}
+        for plan in plans:
+            if carefully:
+                self._failures.extend(self.folder.screen(plan))
+            for table, keys in [*plan.keys().items(), *(plan.added_keys().items() if carefully else ())]:
+                touched.setdefault(table, set()).update(keys)
+        try:
+            await self._load_rows(touched)
+        except (*ConnectionLost, RefoldError):
+            raise
+        except Exception as error:
+            cause = None if self._opener else error
+            raise HandlerFailed(f"a row can't be looked for: {self.folder.describe(error)}") from cause
+
+    async def _load_rows(self, touched: Mapping[str, set[Any]]) -> None:
+        for table, keys in touched.items():
+            sheet = self.folder.sheets[table]
+            if missing := sheet.missing(keys):
+                await self.read_model.load(self._connection, sheet, missing)
+
+    async def _fold_aside(self, plans: Sequence[Plan], *, carefully: bool) -> None:
+        """Fold in a thread, so that heartbeats go on beside slow handlers.
+
+        The session, which the server would end for idling, says meanwhile that it lives, but no longer than *hold_s* seconds: then the
+        server gives the rows to whoever owns the partitions next.
+        """
+        work = asyncio.create_task(asyncio.to_thread(self._fold, plans, carefully=carefully))
+        deadline = time.monotonic() + self.hold_s
+        try:
+            while not (await asyncio.wait([work], timeout=BREATH_S))[0]:
+                if time.monotonic() < deadline:
+                    await self._connection.execute(load(PACKAGE, "breathe"))
+        finally:
+            await asyncio.wait([work])
+        work.result()
+
+    def _fold(self, plans: Sequence[Plan], *, carefully: bool) -> None:
+        for plan in plans:
+            if carefully:
+                self._failures.extend(self.folder.fold_carefully(plan))
+            else:
+                self.folder.fold(plan)
+
+    async def _write(self) -> None:
+        try:
+            for sheet in self.folder.sheets.values():
+                await self.read_model.write(self._connection, sheet)
+        except ConnectionLost:
+            raise
+        except Exception as error:
+            cause = None if self._opener else error
+            raise HandlerFailed(f"a row can't be written: {self.folder.describe(error)}") from cause
+        await self.read_model.note_lost(self._connection, self.generation.id, self._lost)
+        for failure in self._failures:
+            await self._park(failure)
+
+    async def _park(self, failure: Failure) -> None:
+        retry_s = None if failure.waits else self.patience.wait_s(0)
+        await park(self._connection, self.generation.id, failure.record, failure.reason, retry_s)
