@@ -111,6 +111,11 @@ async def add_detail(connection: Connection, generation: Generation, detail: Map
     await _rows(connection, "add_detail", {"id": generation.id, "detail": Jsonb(dict(detail))})
 
 
+async def note_mended(connection: Connection, generation: int) -> None:
+    """Count that rows of a generation were changed without a move of its checkpoint, in the transaction that changes them."""
+    await _rows(connection, "note_mended", {"id": generation})
+
+
 async def read_audit(connection: Connection, projection: str, limit: int = 20) -> list[dict[str, Any]]:
     """Give the newest audit rows of *projection*."""
     return await _rows(connection, "read_audit", {"projection": projection, "limit": limit})

@@ -20,7 +20,7 @@ from eventstore.postgres.keys import opened_keyring
 from eventstore.postgres.statements import load
 from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
-from projections.catalogue import note
+from projections.catalogue import note, note_mended
 from projections.checkpoint import Vector, read_vector
 from projections.fingerprint import fingerprint
 from projections.generation import FED, Generation
@@ -182,6 +182,7 @@ class Repair:
         if not dry_run and outcome.mended:
             await self._read_model.note_lost(connection, self.generation.id, folding.lost)
             facts = {name: value for name, value in dataclasses.asdict(outcome).items() if name not in {"samples", "vector"}}
+            await note_mended(connection, self.generation.id)
             await note(connection, "repair", self.generation, origin=None, detail={"what": str(selection), **facts})
         return outcome
 
