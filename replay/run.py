@@ -264,6 +264,7 @@ class Replay:
         await builder.catch_up()
         swapped = await self._swap(generation, builder, {"equal": report.is_equal, **built})
         await self._hand_over(swapped.live, builder)
+        reach("replay.handed_over")
         await self._finish(swapped.live)
         return {
             **facts,
@@ -326,6 +327,7 @@ class Replay:
         await builder.finish()
         async with self._engine.begin() as transaction:
             await create_indexes(transaction, self.projection, generation.schema_name)
+        reach("replay.indexed")
         await builder.report()
         generation = await self._move(generation, State.CAUGHT_UP)
         reach("replay.caught_up")
@@ -353,6 +355,7 @@ class Replay:
             mark="swapped",
         )
         await create_views(self._engine, self.projection, swapped.live)
+        reach("swap.views_made")
         was = f"{swapped.retired} -> " if swapped.retired else ""
         self._reporter.step(
             "swap", f"{was}{swapped.live} live (writers held {swapped.held_s * 1000:.0f} ms)", held_s=swapped.held_s

@@ -80,6 +80,7 @@ class Trial:
                         lost = await read_lost(new_side, generation.id)
                         report = await compare(self._projection, *sides, samples=self._settings.samples, lost=lost)
         report.failed_checks = await self.check(generation)
+        reach("replay.compared")
         took = time.monotonic() - started
         for each in report.tables or ["no live generation to compare with"]:
             self._reporter.step("verify", f"{each}")

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,10 +31,12 @@ from projections.supervisor import Supervisor
 from tests.bank.log import Recorded
 from tests.bank.oracle import Rows, expect
 from tests.faults.history import History
+from tests.stack.forks import Child
 from tests.stack.waiting import eventually
 
 KEYS = {"balance": "account", "kind_total": "kind", "trail": "stream"}
 QUICK = ProjectionSettings(look_s=0.05, poll_s=0.05)
+Popen = subprocess.Popen[str] | Child
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -181,15 +182,9 @@ class Runs:
         finally:
             await client.close()
 
-    def child(self, module: str, *argv: str, release: int = 1, **environment: str) -> subprocess.Popen[str]:
+    def child(self, module: str, *argv: str, release: int = 1, **environment: str) -> Child:
         """Start a console program as a process of its own; *environment* comes on top of this one's."""
-        return subprocess.Popen(
-            [sys.executable, "-c", f"import sys; from {module}.cli import main; sys.exit(main())", *argv],
-            env=self.environment(release) | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return Child(f"{module}.cli", argv, {**self.environment(release), **environment})
 
     def environment(self, release: int) -> Mapping[str, Any]:
         """Give a child's environment."""
@@ -207,7 +202,7 @@ def name_app(release: int) -> str:
     return f"tests.bank.release{release}:app"
 
 
-async def hear(child: subprocess.Popen[str], text: str, timeout_s: float = 20.0) -> str:
+async def hear(child: Popen, text: str, timeout_s: float = 20.0) -> str:
     """Read what *child* prints until a line holds *text*, and give that line; a child that never says it is killed."""
     assert child.stdout is not None
     heard: list[str] = []
@@ -223,7 +218,7 @@ async def hear(child: subprocess.Popen[str], text: str, timeout_s: float = 20.0)
 
 
 @asynccontextmanager
-async def ended(*children: subprocess.Popen[str]) -> AsyncIterator[Sequence[subprocess.Popen[str]]]:
+async def ended(*children: Popen) -> AsyncIterator[Sequence[Popen]]:
     """End *children* whatever happens, stopped ones too."""
     try:
         yield children
