@@ -95,3 +95,26 @@ class ProjectionSettings(BaseSettings):
         description="TCP port of `/livez` and `/readyz`; 0 = a free one, which is printed, none = no endpoints. "
         "Env REFOLD_PROJECTIONS_HEALTH_PORT.",
     )
+
+
+class WebSettings(BaseSettings):
+    """How requests of a web app meet the read models (`projections.web`)."""
+
+    model_config = configure("REFOLD_WEB_")
+
+    wait_s: float = Field(
+        default=2.0,
+        gt=0,
+        description="Seconds that a request waits until the read model contains its token, before it is answered 503. Env REFOLD_WEB_WAIT_S.",
+    )
+    cookie: str = Field(
+        default="refold_token",
+        pattern=r"^[A-Za-z0-9_.-]*$",
+        description="Name of the cookie that carries a browser's last writes to its next reads; empty = none. Env REFOLD_WEB_COOKIE.",
+    )
+    cookie_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds for which a browser keeps it; whatever a read model does not have by then is not waited for. "
+        "Env REFOLD_WEB_COOKIE_S.",
+    )

@@ -1,5 +1,6 @@
 """Reading the live generation: sessions for web apps, and waiting for one's own writes."""
 
+from projections.serving.bookmark import Bookmark
 from projections.serving.session import ReadModels
 
-__all__ = ["ReadModels"]
+__all__ = ["Bookmark", "ReadModels"]

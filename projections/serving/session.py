@@ -15,16 +15,16 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from eventstore.errors import PreconditionFailed, TimedOut, UsageError
-from eventstore.log.partitioner import partition_of
 from eventstore.postgres.engine import checkout
 from eventstore.postgres.statements import load
 from eventstore.settings import KafkaSettings
-from eventstore.stream import Position, Token
+from eventstore.stream import Token
 from eventstore.tenant import EVERY_TENANT, check_tenant
-from projections.catalogue import find_live, read_pointers
+from projections.catalogue import read_pointers
 from projections.generation import Generation
 from projections.projection import EVENTS, Projection
 from projections.registry import Projections
+from projections.serving.bookmark import Bookmark
 from projections.serving.pin import pin
 from projections.settings import ProjectionSettings
 
@@ -41,9 +41,10 @@ class ReadModels:
         settings: ProjectionSettings | None = None,
     ) -> None:
         self._engine = engine
-        self._app = app
+        self.app = app
         self._kafka = kafka or KafkaSettings()
         self._settings = settings or ProjectionSettings()
+        self._partitions: int | None = None
 
     @asynccontextmanager
     async def session(
@@ -68,11 +69,11 @@ class ReadModels:
             raw: Any = (await connection.get_raw_connection()).driver_connection
             live = await read_pointers(raw)
             if generations or as_of:
-                live |= await pin(raw, self._app, generations or {}, as_of)
+                live |= await pin(raw, self.app, generations or {}, as_of)
             live = self._require(live)
             if acting:
                 await _act_for(raw, acting)
-            translate = {each.slug: live[each.name].schema_name for each in self._app}
+            translate = {each.slug: live[each.name].schema_name for each in self.app}
             bound = await connection.execution_options(schema_translate_map=translate)
             # A rollback of the caller must not end the transaction that the tenant is bound to.
             mode = "create_savepoint" if acting else "conditional_savepoint"
@@ -83,13 +84,13 @@ class ReadModels:
     def _name_tenant(self, tenant: str | None, *, every_tenant: bool) -> str | None:
         if tenant is not None and not every_tenant:
             return check_tenant(tenant)
-        mixed = [f"{each.name}.{table.name}" for each in self._app for table in each.tables if table.tenant]
+        mixed = [f"{each.name}.{table.name}" for each in self.app for table in each.tables if table.tenant]
         if mixed and not every_tenant:
             raise UsageError(f"{', '.join(mixed)} hold rows of several tenants: open session(tenant=...) and say for whom")
         return EVERY_TENANT if every_tenant else None
 
     def _require(self, live: dict[str, Generation]) -> dict[str, Generation]:
-        missing = [each.name for each in self._app if each.name not in live]
+        missing = [each.name for each in self.app if each.name not in live]
         if missing:
             raise PreconditionFailed(
                 f"no generation of {', '.join(missing)} is live yet: start `projections run`, or `replay --projection {missing[0]}`",
@@ -103,31 +104,50 @@ class ReadModels:
         Works from any process and across swaps. Raises TimedOut after *timeout_s* seconds (None = the setting): the write
         itself stands.
         """
+        await self.reach(await self.bookmark(token), projection, timeout_s=timeout_s)
+
+    async def bookmark(self, *tokens: Token) -> Bookmark:
+        """Make of *tokens* what a reader elsewhere has to reach, as text for a cookie or a header."""
+        if self._partitions is None:
+            async with checkout(self._engine) as connection:
+                live = await read_pointers(connection)
+            topic = EVENTS.topic(self._kafka)
+            self._partitions = next((each.topics[topic] for each in live.values() if topic in each.topics), None)
+        return Bookmark.of(tokens, self._partitions or self._kafka.partitions)
+
+    async def reach(self, bookmark: Bookmark, *projections: Projection, timeout_s: float | None = None) -> None:
+        """Return when the live generations of *projections* (none named = the whole app) contain all that *bookmark* stands for.
+
+        Raises TimedOut like `wait_for`.
+        """
+        names = sorted({each.name for each in projections or self.app})
         limit = timeout_s if timeout_s is not None else self._settings.wait_s
+        behind = names
         try:
             async with asyncio.timeout(limit):
-                await self._wait(token, projection)
+                pause = 0.002
+                while behind := await self._find_behind(bookmark, names):
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 1.5, 0.05)
         except TimeoutError:
             raise TimedOut(
-                f"{projection.name} did not reach {token} within {limit:g} s; the event is recorded. "
-                "Look at `projections list` for a worker and a relay that run."
+                f"{', '.join(behind)} did not reach {bookmark} within {limit:g} s; the event is recorded. "
+                "Look at `projections list` for a worker and a relay that run.",
+                behind=behind,
             ) from None
 
-    async def _wait(self, token: Token, projection: Projection) -> None:
-        pause = 0.002
-        while not await self._contains(token, projection):
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, 0.05)
-
-    async def _contains(self, token: Token, projection: Projection) -> bool:
-        topic = EVENTS.topic(self._kafka)
+    async def _find_behind(self, bookmark: Bookmark, names: list[str]) -> list[str]:
+        marks = bookmark.positions
+        values = {
+            "projections": names,
+            "topic": EVENTS.topic(self._kafka),
+            "partitions": list(marks),
+            "xids": [each.xid for each in marks.values()],
+            "sequences": [each.sequence for each in marks.values()],
+        }
         async with checkout(self._engine) as connection:
-            live = await find_live(connection, projection.name)
-            if live is None or topic not in live.topics:
-                return live is not None
-            values = {"projection": projection.name, "topic": topic, "partition": partition_of(token.stream, live.topics[topic])}
-            found = await (await connection.execute(load("projections", "read_position"), values)).fetchone()
-        return found is not None and Position(*found) >= token.position
+            rows = await (await connection.execute(load("projections", "find_behind"), values)).fetchall()
+        return sorted({name for name, _ in rows})
 
 
 async def _act_for(connection: Any, tenant: str) -> None:

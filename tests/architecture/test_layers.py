@@ -18,6 +18,7 @@ ENGINE_ONLY = (
     "eventstore/relay",
     "projections/cli",
     "projections/supervisor.py",
+    "projections/web",
     "projections/worker.py",
 )
 """May name SQLAlchemy's engine and session in annotations, and nothing else of it."""
@@ -42,6 +43,7 @@ PLANTS = {
     "cryptography's door": ("projections/loss.py", "import cryptography"),
     "pyarrow's door": ("projections/fold.py", "import pyarrow"),
     "DuckDB's door": ("eventstore/archive/audit.py", "import duckdb"),
+    "Starlette's door": ("projections/health.py", "import starlette"),
     "the stack's door": ("replay/progress.py", "import psutil"),
 }
 
