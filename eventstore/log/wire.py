@@ -8,10 +8,12 @@ a JSON array written as a text under `tags`, because an attribute of CloudEvents
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
+
+import msgspec
 
 from eventstore.codec import decode, encode
 from eventstore.envelope import NO_TAGS, Envelope, utc
@@ -25,6 +27,19 @@ REPEATED: Final = ("traceparent", "tracestate", "correlationid", "causationid")
 
 Row = tuple[str, int, int, int, str, str, int, str, str, str, str, str | None]
 """Stream, version, xid, sequence, id, type, schema version, then as JSON data, metadata, occurred at, recorded at, tags or None."""
+
+
+class Core(msgspec.Struct, gc=False):
+    """What a fold needs of a document. The rest is passed over, its data kept raw: a quarter of the time of reading all."""
+
+    type: str
+    subject: str
+    schemaversion: int
+    data: msgspec.Raw
+
+
+read_core: Callable[[bytes], Core] = msgspec.json.Decoder(Core).decode
+"""Reads the core of one document; raises msgspec.MsgspecError for whatever has none."""
 
 
 @lru_cache(maxsize=4_096)
