@@ -47,6 +47,12 @@ MOMENTS: Final[Mapping[str, str]] = {
     "task.crossed_off": "that is noted",
 }
 """Each moment, and what is done when it is reached."""
+CRASH_POINTS: Final = tuple(
+    each
+    for each in MOMENTS
+    if each.startswith(("replay.", "swap.", "gc.")) or each in {"batch.before_commit", "batch.after_commit"}
+)
+"""The moments of a replay, from its plan to the end of the old generation, in their order but for those of a batch, which come first."""
 CRASHED = 86
 _passed: Counter[str] = Counter()
 

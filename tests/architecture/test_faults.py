@@ -6,7 +6,10 @@ import ast
 import re
 from pathlib import Path
 
+from eventstore.moments import CRASH_POINTS, MOMENTS
+
 ROW = re.compile(r"^\| (F\d\d) \| [^|]+ \| `([\w/]+\.py)::(test_\w+)` \|$", re.MULTILINE)
+MOMENT = re.compile(r"^\| `([\w.]+)` \| ([^|]+) \|$", re.MULTILINE)
 NUMBER = re.compile(r"\bF(\d\d)\b")
 
 
@@ -32,3 +35,32 @@ def test_table_of_faults(repository: Path, sources: dict[str, ast.Module]) -> No
     assert not [row for row in rows if row[0] not in said.get((row[1], row[2]), set())]
     assert {number for each in said.values() for number in each} == {number for number, _, _ in rows}
     assert {f"F{each:02}" for each in range(1, 13)} <= {number for number, _, _ in rows}
+
+
+def test_moments(repository: Path, sources: dict[str, ast.Module]) -> None:
+    """Each named moment is in the documentation, is passed at one or two places of the code, and is died or slept at by a test."""
+    documented = dict(MOMENT.findall((repository / "docs" / "explanation" / "how-we-know.md").read_text("utf-8")))
+    assert documented == dict(MOMENTS)
+    passed = [name for path, tree in sources.items() if not path.startswith("tests/") for name in _reached(tree)]
+    assert {name: passed.count(name) for name in {*passed, *MOMENTS} if passed.count(name) not in {1, 2}} == {}
+    tried = [
+        node.value
+        for path, tree in sources.items()
+        if path.startswith("tests/") and not path.startswith("tests/unit/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert [name for name in MOMENTS if name not in CRASH_POINTS and not any(each.startswith(name) for each in tried)] == []
+    assert len(CRASH_POINTS) > 11, "all of these are tried by tests/integration/replay/test_crashes.py"
+
+
+def _reached(tree: ast.Module) -> list[str]:
+    return [
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "reach"
+        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
+    ]

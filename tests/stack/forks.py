@@ -75,7 +75,7 @@ def _run(module: str, argv: list[str], environment: dict[str, str], writing: Con
     writing.close()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.default_int_handler if each is signal.SIGINT else signal.SIG_DFL)
-    sys.stdout, sys.stderr = (open(each, "w", encoding="utf-8", closefd=False) for each in (1, 2))  # noqa: PTH123, SIM115 - our own two
+    sys.stdout, sys.stderr = (open(each, "w", encoding="utf-8", closefd=False) for each in (1, 2))  # noqa: SIM115 - our own two
     code = import_module(module).main(argv)
     sys.stdout.flush()
     os._exit(code)

@@ -1,58 +1,62 @@
-"""Kill a replay at every named moment; run the command again; nothing is lost, repeated or done from zero."""
+"""Kill a replay at every named moment; run the command again; nothing is lost, repeated or done from zero (F34)."""
 
 import asyncio
 
 import pytest
 
-from eventstore.moments import CRASHED
+from eventstore.moments import CRASH_POINTS, CRASHED
 from tests.bank.oracle import expect
-from tests.bank.release1 import app
 from tests.bank.runs import ended
 from tests.faults.history import check
 
-MOMENTS = (
-    "replay.generation_created",
-    "replay.tables_created",
-    "batch.before_commit",
-    "batch.after_commit",
-    "replay.building",
-    "replay.caught_up",
-    "replay.verified",
-    "swap.pointer_locked",
-    "swap.before_commit",
-    "swap.after_commit",
-)
+REPLAY = ("replay", "--projection", "bank", "--from-beginning")
+SWAPPED = {"swap.after_commit", "swap.views_made", "replay.handed_over"}
+LATER = ("batch.before_commit:3", "batch.after_commit:3", "replay.building:3")
+"""The third time that the build gets there: something is committed by then."""
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+async def crash(runs, *argv, **environment):
+    """Run a console program that must die at its moment."""
+    child = runs.child(*argv, **environment)
+    async with ended(child):
+        said = (await asyncio.to_thread(child.communicate))[0]
+        assert child.returncode == CRASHED, said
+
+
+@pytest.mark.parametrize("moment", [*(each for each in CRASH_POINTS if each != "gc.before_drop"), *LATER])
 async def test_resumes_after_kill(runs, log, ledger, moment):
-    """A replay killed at any moment leaves the old rows or the new ones live, and the same command brings it to its end."""
+    """A replay killed at any moment leaves the old rows or the new ones live, and the same command brings it to its end (F34)."""
     await log.write(ledger.some(200))
-    await runs.serve(app)
+    assert (await runs.rebuild()).code == 0
     before = await runs.rows()
     await log.write(ledger.some(50))
-    crash = runs.child(
-        "replay", "--projection", "bank", "--from-beginning", release=2, REFOLD_FAIL_AT=moment, REFOLD_REPLAY_COMMIT_ROWS="20"
-    )
-    async with ended(crash):
-        said = (await asyncio.to_thread(crash.communicate))[0]
-        assert crash.returncode == CRASHED, said
-    swapped = moment == "swap.after_commit"
-    assert await runs.rows() == (expect(ledger.events, abs) if swapped else before)
+    await crash(runs, *REPLAY, release=2, REFOLD_FAIL_AT=moment, REFOLD_REPLAY_COMMIT_ROWS="20")
+    assert await runs.rows() == (expect(ledger.events, abs) if moment in SWAPPED else before)
     done = await runs.rebuild(release=2)
     assert done.code == 0, done.err
     assert check(await runs.history(ledger.events, abs)) == []
     assert await runs.states() == {2: "live", 1: "retired"}, "resumed, not begun anew"
+    if moment in LATER:
+        assert done.facts["records"] < len(ledger.events), "what was committed is not read again"
+
+
+async def test_collect_resumes(runs, log, ledger):
+    """A gc that was killed is done by the next one (F34)."""
+    assert "gc.before_drop" in CRASH_POINTS, "the one moment that no replay passes"
+    await log.write(ledger.some(50))
+    assert (await runs.rebuild()).code == 0
+    assert (await runs.rebuild("--grace", "0")).code == 0
+    await crash(runs, "replay", "gc", REFOLD_FAIL_AT="gc.before_drop")
+    assert await runs.rows() == expect(ledger.events)
+    assert [each["generation"] for each in (await runs.replay("gc")).facts] == [1]
 
 
 async def test_resumes_verified_build(runs, log, ledger):
     """A build that was verified and then went past the live generation is not mistaken for one with other rows."""
     await log.write(ledger.some(200))
-    await runs.serve(app)
+    assert (await runs.rebuild()).code == 0
     await log.write(ledger.some(50))
-    crash = runs.child("replay", "--projection", "bank", "--from-beginning", REFOLD_FAIL_AT="swap.before_commit")
-    async with ended(crash):
-        await asyncio.to_thread(crash.communicate)
+    await crash(runs, *REPLAY, REFOLD_FAIL_AT="swap.before_commit")
     done = await runs.rebuild()
     assert done.code == 0, done.err
     assert await runs.rows() == expect(ledger.events)

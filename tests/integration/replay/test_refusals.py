@@ -1,6 +1,7 @@
 """What a replay refuses, with which exit code, and that nothing changed."""
 
 import asyncio
+import signal
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
@@ -10,6 +11,8 @@ from projections.catalogue import describe_actor
 from replay.operator import operating
 from tests.bank.oracle import expect
 from tests.bank.release1 import app
+from tests.bank.runs import ended
+from tests.stack.waiting import eventually
 
 
 async def test_unknown_projection(runs, log):
@@ -33,8 +36,8 @@ async def test_missing_topic(runs):
     assert await runs.states() == {}
 
 
-async def testtruncated_history(runs, log, ledger):
-    """A log that does not start at zero is refused with the partition and its first offset."""
+async def test_truncated_history(runs, log, ledger):
+    """A log that does not start at zero is refused with the partition and its first offset (F26)."""
     await log.write(ledger.some(100))
     partition = log.partition("account-1")
     await truncate(runs.kafka, partition, 3)
@@ -43,6 +46,26 @@ async def testtruncated_history(runs, log, ledger):
     assert done.error["cut"] == [f"{runs.kafka.events_topic}[{partition}]"]
     assert "starts at 3" in done.error["message"]
     assert await runs.states() == {}
+
+
+async def test_truncated_meanwhile(runs, log, ledger, tmp_path):
+    """A build whose next offset is deleted under its hands says so and jumps nowhere; what it was built beside still serves (F26)."""
+    await log.write(ledger.some(100))
+    assert (await runs.rebuild()).code == 0
+    before = await runs.rows()
+    asleep = tmp_path / "asleep"
+    child = runs.child("replay", "--projection", "bank", "--from-beginning", "--json", REFOLD_PAUSE_AT=f"replay.claimed:{asleep}")
+    async with ended(child):
+        await eventually(lambda: exists(asleep), "the build is about to read", 60)
+        await truncate(runs.kafka, log.partition("account-1"), 3)
+        child.send_signal(signal.SIGCONT)
+        said = (await asyncio.to_thread(child.communicate))[0]
+    assert child.returncode == 3, said
+    assert "no longer has offset" in said
+    assert await runs.states() == {2: "building", 1: "live"}
+    assert await runs.rows() == before
+    again = await runs.rebuild()
+    assert (again.code, again.error["error"]) == (3, "HistoryIncomplete"), "nor does it go on where the log now begins"
 
 
 async def test_unreachable_kafka(runs, monkeypatch):
@@ -156,6 +179,10 @@ async def test_other_code_abandons(runs, log, ledger):
     done = await runs.replay("gc")
     assert done.facts == [{"projection": "bank", "generation": 1, "was": "failed"}]
     assert await runs.query("SELECT 1 FROM pg_namespace WHERE nspname = 'rm_bank_g1'") == []
+
+
+async def exists(path):
+    return path.exists()
 
 
 async def truncate(settings, partition, before):

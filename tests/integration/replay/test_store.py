@@ -64,7 +64,7 @@ async def shorten(runs, share):
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
 async def test_bootstraps(runs, engine, log, share):
-    """A rebuild of a shortened or emptied log gives the live rows, at the live vector, and goes on from the log."""
+    """A rebuild of a shortened or emptied log gives the live rows, at the live vector, and goes on from the log (F26)."""
     ledger = Ledger()
     await record(engine, ledger, 80)
     await publish(runs)

@@ -149,17 +149,6 @@ async def test_grace_ends(runs, log, ledger):
     assert [each["generation"] for each in (await runs.replay("gc")).facts] == [1]
 
 
-async def test_collect_resumes(runs, log, ledger):
-    """A gc that was killed is done by the next one."""
-    await log.write(ledger.some(50))
-    await runs.serve(release1.app)
-    assert (await runs.rebuild("--grace", "0")).code == 0
-    child = runs.child("replay", "gc", REFOLD_FAIL_AT="gc.before_drop")
-    await asyncio.to_thread(child.communicate)
-    assert child.returncode == 86
-    assert [each["generation"] for each in (await runs.replay("gc")).facts] == [1]
-
-
 async def test_swap_needs_vector(runs, log, ledger):
     """A swap whose target has not reached the live offsets in time changes nothing."""
     await log.write(ledger.some(50))
