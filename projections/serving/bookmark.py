@@ -15,7 +15,7 @@ from eventstore.stream import Position, Token
 
 MOST = 32
 """Partitions that a bookmark names at most; the oldest writes are left out, which are there first."""
-_PART = re.compile(r"(\d{1,4}):(\d{1,19})\.(\d{1,19})")
+_PART = re.compile(r"(\d{1,4}):(\d{1,19})\.(\d{1,19})", re.ASCII)
 _LARGEST = 2**63 - 1
 
 

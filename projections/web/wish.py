@@ -23,7 +23,7 @@ TOKEN = "Refold-Token"  # noqa: S105 - a header's name
 AS_OF = "Refold-As-Of"
 GENERATION = "Refold-Generation"
 QUERY = "as_of"
-_BUILD = re.compile(r"([a-z][a-z0-9-]{0,38})=(\d{1,9})")
+_BUILD = re.compile(r"([a-z][a-z0-9-]{0,38})=(\d{1,9})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

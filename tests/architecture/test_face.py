@@ -22,6 +22,7 @@ FACES = (
     "eventstore.relay",
     "eventstore.schema",
     "projections.serving",
+    "projections.web",
 )
 DRIVERS = {"aiokafka", "psycopg", "httpx", "alembic", "uvloop", "psutil", "jgo", "cryptography"}
 

@@ -49,6 +49,7 @@ def test_used(repository: Path) -> None:
         "eventstore.schema",
         "projections",
         "projections.serving",
+        "projections.web",
         "cdc",
     )
     assert not [f"{face}.{name}" for face in faces for name in importlib.import_module(face).__all__ if name not in used]
