@@ -5,29 +5,18 @@ An envelope is what crosses every room: it is the same whether it was read from 
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
+from eventstore.identity import make_id
 from eventstore.stream import Position, Token
 from eventstore.tenant import split
 
 E = TypeVar("E")
 NO_TAGS: Final[frozenset[str]] = frozenset()
-
-
-def make_id() -> UUID:
-    """Make a UUID of version 7: random, and ordered by time to the millisecond.
-
-    Ids that grow are recorded with a quarter less work than random ones, because they land beside each other in the index.
-    Source: RFC 9562, 5.7.
-    """
-    chance = int.from_bytes(os.urandom(10), "big")
-    return UUID(int=((time.time_ns() // 1_000_000) << 80) | 0x7000_8000_0000_0000_0000 | (chance & 0x0FFF_3FFF_FFFF_FFFF_FFFF))
 
 
 @dataclass(frozen=True, slots=True)

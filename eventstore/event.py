@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import operator
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -162,11 +163,22 @@ def upcast(name: str, *, version: int) -> Callable[[Upcaster], Upcaster]:
 
 def fields_of(value: object) -> Mapping[str, Any] | object:
     """Give *value* in the form that the codec can write."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if hasattr(type(value), "__struct_fields__"):
-        return {each: getattr(value, each) for each in type(value).__struct_fields__}  # type: ignore[attr-defined]
-    return value
+    write = writer_of(type(value))
+    return value if write is None else write(value)
+
+
+def writer_of(python: Any) -> Callable[[Any], object] | None:
+    """Give what turns instances of *python* into the form that the codec can write; None when they are in it already."""
+    if issubclass(python, BaseModel):
+        return operator.methodcaller("model_dump", mode="json")
+    if hasattr(python, "__struct_fields__"):
+        names: tuple[str, ...] = python.__struct_fields__
+
+        def write(value: object) -> dict[str, Any]:
+            return {each: getattr(value, each) for each in names}
+
+        return write
+    return None
 
 
 def _is_model(python: type) -> bool:

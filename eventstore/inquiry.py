@@ -14,9 +14,9 @@ from uuid import UUID
 
 from eventstore.backoff import jitter_s
 from eventstore.decider import Decider
-from eventstore.envelope import NewEvent, make_id
+from eventstore.envelope import NewEvent
 from eventstore.errors import ConditionFailed, DuplicateEvent
-from eventstore.identity import derive_id
+from eventstore.identity import derive_id, make_id
 from eventstore.query import FailIf, Query
 from eventstore.repository import COMMAND, Handled
 from eventstore.store import EventStore

@@ -18,10 +18,10 @@ from uuid import UUID
 from eventstore.backoff import jitter_s
 from eventstore.codec import decode, encode
 from eventstore.decider import Decider
-from eventstore.envelope import Envelope, NewEvent, make_id
+from eventstore.envelope import Envelope, NewEvent
 from eventstore.errors import DuplicateEvent, UsageError, WrongExpectedVersion
 from eventstore.event import Events, fields_of, registry
-from eventstore.identity import derive_id
+from eventstore.identity import derive_id, make_id
 from eventstore.snapshot import Codec, Load, Policy, Snapshot, Snapshots, amount, every, is_fit, seal
 from eventstore.store import EventStore
 from eventstore.stream import Token, describe_expected

@@ -38,7 +38,7 @@ class Sealer:
 
         Raises PreconditionFailed without master keys, ForgottenSubject for a person who was forgotten.
         """
-        if not any(map(self._kind, events)):
+        if not any(map(self._concerns, {type(each.event) for each in events})):
             return events
         return await self._seal_all([(stream, each) for each in events])
 
@@ -53,6 +53,10 @@ class Sealer:
         async for part in _cut(pairs):
             for each in await self.seal_pairs(part):
                 yield each
+
+    def _concerns(self, python: type) -> bool:
+        """Say whether an event of this class may have something to seal."""
+        return python is RawEvent or (python is not SealedEvent and self._registry.of(python).privacy is not None)
 
     def _kind(self, new: NewEvent) -> EventType | None:
         """Give the type of an event that has something to seal."""

@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self, cast
 
-from eventstore.envelope import Envelope, make_id
+from eventstore.envelope import Envelope
+from eventstore.errors import UsageError
 from eventstore.event import registry
+from eventstore.identity import make_id
 from eventstore.stream import Position
 from eventstore.testing.difference import compare, show
 from eventstore.testing.scenario import given_for
@@ -29,6 +31,10 @@ class Fold:
     """A scenario of a projection, between `given` and `then_rows`."""
 
     def __init__(self, projection: Projection, events: Sequence[object]) -> None:
+        if projection.sql_handlers:
+            raise UsageError(
+                f"{projection.name} has SQL handlers, which need a database: test them with `projections run` on one"
+            )
         self._projection = projection
         self._events = list(events)
 
@@ -76,6 +82,8 @@ class Fold:
 
 
 def _call(handler: Handler, envelope: Envelope[Any], row: Any) -> Any:
+    if handler.spans:
+        return handler.function([envelope.data], row, *([[envelope]] if handler.detailed else []))
     return handler.function(envelope.data, row, envelope) if handler.detailed else handler.function(envelope.data, row)
 
 

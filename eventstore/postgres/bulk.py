@@ -103,15 +103,15 @@ async def _chunks(events: Pairs, writer: Writer, size: int) -> AsyncIterator[lis
     add = lines.append
     async for stream, event in _each(events):
         new = NewEvent.wrap(event)
-        name, version, data, metadata = writer.parts(new)
+        form, data, metadata = writer.parts(new)
         add(
             b"%d\t%b\t%b\t%b\t%d\t%b\t%b\t%b\t%b\n"
             % (
                 len(lines),
                 str(new.id).encode(),
                 _escape(check_stream(stream)),
-                _escape(name),
-                version,
+                _escape(form.name),
+                form.version,
                 b"\\N" if new.occurred_at is None else moment(new).encode(),
                 data.replace(b"\\", b"\\\\"),
                 metadata.replace(b"\\", b"\\\\"),

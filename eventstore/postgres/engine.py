@@ -19,7 +19,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from eventstore.errors import Unreachable
 from eventstore.settings import PostgresSettings
@@ -105,6 +105,7 @@ async def checkout(engine: AsyncEngine) -> AsyncGenerator[Connection]:
         pooled = await connection.get_raw_connection()
         raw: Connection = pooled.driver_connection  # pyright: ignore[reportAssignmentType]
         await raw.set_autocommit(True)
+        _lent[raw] = connection
         try:
             yield raw
         finally:
@@ -114,6 +115,37 @@ async def checkout(engine: AsyncEngine) -> AsyncGenerator[Connection]:
                     _losses[engine.sync_engine].happen()
             else:
                 await _clean(raw)
+
+
+class Loan:
+    """One pooled connection, taken at first need and kept over many uses until `aclose`; for who has use after use and no pause.
+
+    Close it after every error, so that a broken connection is thrown away; the next `take` gets another.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._stack = AsyncExitStack()
+        self._connection: Connection | None = None
+
+    async def take(self) -> Connection:
+        """Give the connection. Raises as `checkout` does."""
+        if self._connection is None:
+            self._connection = await self._stack.enter_async_context(checkout(self._engine))
+        return self._connection
+
+    async def aclose(self) -> None:
+        """Give the connection back, if there is one."""
+        self._connection = None
+        await self._stack.aclose()
+
+
+_lent: WeakKeyDictionary[Connection, AsyncConnection] = WeakKeyDictionary()
+
+
+def lent(connection: Connection) -> AsyncConnection:
+    """Give SQLAlchemy's face of a connection that `checkout` lends: its statements run in whatever transaction is open there."""
+    return _lent[connection]
 
 
 async def _clean(raw: Connection) -> None:

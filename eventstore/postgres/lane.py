@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import aclosing
 from typing import NamedTuple
 
 import psycopg
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import RefoldError, Unreachable
 from eventstore.moments import reach
-from eventstore.postgres.engine import Connection, checkout, unreachable
+from eventstore.postgres.engine import Connection, Loan, unreachable
 from eventstore.postgres.group import Limits, choose, compose
 from eventstore.postgres.refusals import backoff_s, is_lost, is_repeatable, translate
 from eventstore.postgres.request import Answer, Request
@@ -53,6 +54,7 @@ class Lanes:
         self._apart: set[asyncio.Task[None]] = set()
         self._held: Counter[str] = Counter()  # streams that somebody apart waits for
         self._room = asyncio.Semaphore(max(1, settings.pool_size - settings.group_lanes))
+        self._scarce = settings.pool_size <= settings.group_lanes  # who keeps a connection would shut readers out
 
     async def record(self, request: Request) -> list[Token]:
         """Record *request* beside others and give its tokens, one a part, once they are committed. Raises what it alone earned."""
@@ -75,9 +77,12 @@ class Lanes:
     async def _run(self) -> None:
         """Carry group after group until nothing waits."""
         group: list[Waiting] = []
+        loan = Loan(self._engine)
         try:
             while group := self._take():
-                await self._carry(group, self._settings.group_patience_s)
+                await self._carry(group, self._settings.group_patience_s, loan)
+                if self._scarce:
+                    await loan.aclose()
                 await asyncio.sleep(0)  # whoever was answered may have the next append ready
         except BaseException as error:  # cancelled from outside (the loop ends), or a mistake of ours: nobody is left waiting
             _fail(group, error)
@@ -88,7 +93,18 @@ class Lanes:
             assert lane is not None
             self._lanes.discard(lane)
             self._starting = False
+            await self._leave(loan)
         self._start()
+
+    async def _leave(self, loan: Loan) -> None:
+        """Give a connection back, and let `close` wait for that."""
+        lane = asyncio.current_task()
+        assert lane is not None
+        self._apart.add(lane)
+        try:
+            await loan.aclose()
+        finally:
+            self._apart.discard(lane)
 
     def _take(self) -> list[Waiting]:
         self._starting = False
@@ -100,13 +116,13 @@ class Lanes:
         self._start()
         return group
 
-    async def _carry(self, group: Sequence[Waiting], patience_s: float | None) -> None:
+    async def _carry(self, group: Sequence[Waiting], patience_s: float | None, loan: Loan) -> None:
         """Send *group* until its outcome is known, and tell everybody theirs; take it apart where one would harm the others."""
         for attempt in range(1, self._settings.append_attempts + 1):
             try:
-                async with checkout(self._engine) as connection:
-                    rows = await send_group(connection, [each.request for each in group], patience_s)
+                rows = await send_group(await loan.take(), [each.request for each in group], patience_s)
             except psycopg.Error as error:
+                await loan.aclose()
                 if _is_shared(error, group, attempt) or (patience_s is not None and error.sqlstate == HELD):
                     self._part(group)
                     return
@@ -137,8 +153,8 @@ class Lanes:
 
     async def _carry_alone(self, waiting: Waiting) -> None:
         try:
-            async with self._room:
-                await self._carry([waiting], None)
+            async with self._room, aclosing(Loan(self._engine)) as loan:
+                await self._carry([waiting], None, loan)
         except Exception as error:
             _fail([waiting], error)
         finally:

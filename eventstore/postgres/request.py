@@ -72,7 +72,7 @@ class Requests:
         wrapped = [(stream, event) for stream, _, events in appends for event in events]
         if not parts:
             raise UsageError("an append needs at least one stream")
-        ids = tuple([str(event.id) for _, event in wrapped])
+        ids = tuple([f"{event.id.int:032x}" for _, event in wrapped])
         if len(ids) > 1 and len(set(ids)) < len(ids):
             raise DuplicateEvent("two events of an append have the same id; give new events new ids")
         events = tuple([self._writer.document(stream, event) for stream, event in wrapped])

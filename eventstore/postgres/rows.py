@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
 
 from eventstore.codec import decode, encode
 from eventstore.envelope import NO_TAGS, Envelope, NewEvent, RawEvent
 from eventstore.errors import LimitExceeded, UsageError
-from eventstore.event import Events, fields_of
+from eventstore.event import Events, EventType, Tagger, writer_of
 from eventstore.privacy.opener import Opener
 from eventstore.query import check_tags
 from eventstore.sealer import SealedEvent
@@ -19,6 +20,7 @@ from eventstore.tenant import qualify, split
 Row = tuple[str, int, int, int, Any, str, int, str, str, Any, Any, list[str] | None]
 _NO_METADATA = b"{}"
 _NUL = b"\\u0000"
+_DATA: Final = operator.attrgetter("data")
 
 
 def check_stream(stream: str) -> str:
@@ -28,11 +30,27 @@ def check_stream(stream: str) -> str:
     return stream
 
 
+class Form(NamedTuple):
+    """How the events of a class, or one that is known by its name only, are written; *head* begins a document."""
+
+    name: str
+    version: int
+    head: bytes
+    write: Callable[[Any], object] | None
+    tags: Tagger | None = None
+
+    @classmethod
+    def of(cls, name: str, version: int, write: Callable[[Any], object] | None, tags: Tagger | None = None) -> Form:
+        """Make it with its head."""
+        return cls(name, version, b'{"t":%b,"v":%d,"d":' % (encode(name), version), write, tags)
+
+
 class Writer:
     """Turns events into parameters, within the limits of *settings*, under the names of *registry*."""
 
     def __init__(self, registry: Events, settings: PostgresSettings) -> None:
         self._registry = registry
+        self._forms: dict[type, Form] = {}
         self._limit = settings.max_event_bytes
         self._most = settings.max_append_events
         self._most_tags = settings.max_event_tags
@@ -53,13 +71,13 @@ class Writer:
 
     def document(self, stream: str, new: NewEvent) -> bytes:
         """Give everything of an event of *stream* but the id as a JSON text, as `append_v2` wants it. Raises LimitExceeded, UsageError."""
-        name, version, data, metadata = self.parts(new)
-        text = b'{"t":%b,"v":%d,"d":%b' % (encode(name), version, data)
+        form, data, metadata = self.parts(new)
+        text = form.head + data
         if metadata is not _NO_METADATA:
             text += b',"m":' + metadata
         if new.occurred_at is not None:
             text += b',"o":"%b"' % moment(new).encode()
-        if tags := self.tags(stream, new):
+        if (new.tags or form.tags) and (tags := self.tags(stream, new)):
             text += b',"g":' + encode(tags)
         return text + b"}"
 
@@ -86,28 +104,42 @@ class Writer:
             )
         return sorted(found)
 
-    def parts(self, new: NewEvent) -> tuple[str, int, bytes, bytes]:
-        """Give type, schema version, data and metadata. Raises LimitExceeded when they are larger than one event may be."""
+    def parts(self, new: NewEvent) -> tuple[Form, bytes, bytes]:
+        """Give its form, data and metadata. Raises LimitExceeded when they are larger than one event may be."""
         event = new.event
-        kind = event if isinstance(event, RawEvent) else self._registry.of(type(event))
-        name = kind.type if isinstance(kind, RawEvent) else kind.name
-        if type(event) is not SealedEvent and (known := self._registry.find(name)) and known.privacy:
-            raise AssertionError(
-                f"event {new.id} of type {name!r} holds personal data and came here unsealed: pass it through a Sealer"
-            )
-        data = encode(kind.data if isinstance(kind, RawEvent) else fields_of(event))
+        form = self._forms.get(type(event)) or self._form_of(new)
+        data = encode(event if form.write is None else form.write(event))
         metadata = encode(dict(new.metadata)) if new.metadata else _NO_METADATA
         size = len(data) + len(metadata)
         if size > self._limit:
             raise LimitExceeded(
-                f"event {new.id} of type {name!r} has {size} bytes, more than max_event_bytes={self._limit}: store the bulk "
+                f"event {new.id} of type {form.name!r} has {size} bytes, more than max_event_bytes={self._limit}: store the bulk "
                 "elsewhere and record a reference, or raise REFOLD_POSTGRES_MAX_EVENT_BYTES and the topic's max.message.bytes",
                 bytes=size,
                 limit=self._limit,
             )
         if _NUL in data or _NUL in metadata:
             _refuse_nul(new, data, metadata)
-        return name, kind.version, data, metadata
+        return form, data, metadata
+
+    def _form_of(self, new: NewEvent) -> Form:
+        """Give the form of *new*; the one of its class is made once, if it has one."""
+        event = new.event
+        if isinstance(event, RawEvent):
+            known = None if type(event) is SealedEvent else self._registry.find(event.type)
+            _require_sealed(new, known)
+            return Form.of(event.type, event.version, _DATA)
+        kind = self._registry.of(type(event))
+        _require_sealed(new, kind)
+        self._forms[type(event)] = form = Form.of(kind.name, kind.version, writer_of(type(event)), kind.tags)
+        return form
+
+
+def _require_sealed(new: NewEvent, kind: EventType | None) -> None:
+    if kind is not None and kind.privacy:
+        raise AssertionError(
+            f"event {new.id} of type {kind.name!r} holds personal data and came here unsealed: pass it through a Sealer"
+        )
 
 
 def moment(new: NewEvent) -> str:

@@ -15,8 +15,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.codec import decode, encode
-from eventstore.envelope import make_id
 from eventstore.errors import UsageError
+from eventstore.identity import make_id
 from eventstore.postgres.engine import Connection, checkout
 from eventstore.postgres.rows import check_stream
 from eventstore.postgres.statements import load

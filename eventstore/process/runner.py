@@ -11,8 +11,8 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 
-from eventstore.envelope import make_id
 from eventstore.errors import TimedOut
+from eventstore.identity import make_id
 from eventstore.postgres.store import PostgresEventStore
 from eventstore.postgres.transaction import is_passing
 from eventstore.process.owner import Owner, pause

@@ -193,7 +193,8 @@ class MemoryEventStore:
         new = self._open(new)
         self._writer.document(stream, new)
         self._check_stream(stream)
-        return new, *self._writer.parts(new), tags
+        form, data, metadata = self._writer.parts(new)
+        return new, form.name, form.version, data, metadata, tags
 
     def _open(self, new: NewEvent) -> NewEvent:
         """Let personal data pass as it is: there are no keys here, and nothing outlives the test."""

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from eventstore import WrongExpectedVersion, event
 from eventstore.decider import Decider
-from eventstore.envelope import make_id
+from eventstore.identity import make_id
 from eventstore.postgres import PostgresEventStore, checkout
 from eventstore.postgres.snapshots import PostgresSnapshots
 from eventstore.repository import Repository
