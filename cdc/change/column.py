@@ -16,7 +16,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from cdc.change import moment, number, range, shape  # noqa: A004 - the noun PostgreSQL uses
+from cdc.change import component, moment, number, range, shape  # noqa: A004 - the noun PostgreSQL uses
 from cdc.change.interval import read_duration, read_interval
 
 Step = Callable[[Any], Any]
@@ -77,6 +77,12 @@ NAMED: dict[str, Step | None] = {
     "io.debezium.time.MicroDuration": read_duration,
     "io.debezium.time.NanoDuration": lambda nanos: timedelta(microseconds=nanos // 1000),
     "io.debezium.time.Interval": read_interval,
+    "io.debezium.time.StructuredDate": component.read_date_parts,
+    "io.debezium.time.StructuredTime": component.read_time_parts,
+    "io.debezium.time.StructuredZonedTime": component.read_time_parts,
+    "io.debezium.time.StructuredTimestamp": component.read_timestamp_parts,
+    "io.debezium.time.StructuredZonedTimestamp": component.read_timestamp_parts,
+    "io.debezium.time.StructuredDuration": component.read_interval_parts,
     "org.apache.kafka.connect.data.Date": moment.read_days,
     "org.apache.kafka.connect.data.Time": moment.scale_time(1000),
     "org.apache.kafka.connect.data.Timestamp": moment.read_millis,
@@ -93,15 +99,22 @@ TEXTUAL: dict[str, Step] = {
 }
 """Types that Debezium sends as bare text, told apart only by the propagated PostgreSQL type."""
 
+OTHER = ("tsquery", "pg_lsn", "jsonpath")
+"""Types that Debezium does not know: their text comes as bytes, by `include.unknown.datatypes`."""
 
-def find_column(schema: Schema) -> Column:
-    """Settle how a column of this Connect schema is read. Raises ValueError for a type that is not known."""
+
+def find_column(schema: Schema, binary: Step | None = None) -> Column:
+    """Settle how a column of this Connect schema is read. Raises ValueError for a type that is not known.
+
+    *binary* reads the text that the connector's `binary.handling.mode` writes for bytes, where the schema calls it a string.
+    """
     kind = schema["type"]
     nested = kind in ("array", "map", "struct")
-    return Column(find_step(schema), "nested" if nested else "bytes" if kind == "bytes" else "text")
+    found = "nested" if nested else "bytes" if kind == "bytes" or _is_packed(schema) else "text"
+    return Column(find_step(schema, binary=binary), found)
 
 
-def find_step(schema: Schema, source_type: str = "") -> Step | None:
+def find_step(schema: Schema, source_type: str = "", binary: Step | None = None) -> Step | None:
     """Give the function that reads one non-null value of a column, or None when the JSON value is right as it is.
 
     *source_type* is the PostgreSQL type of the array around an element. Raises ValueError for a type that is not known.
@@ -117,7 +130,7 @@ def find_step(schema: Schema, source_type: str = "") -> Step | None:
         return NAMED[name]
     if name is not None:
         raise ValueError(f"the semantic type {name} is not known to this release")
-    return _find_plain(schema, source_type)
+    return _find_plain(schema, source_type, binary)
 
 
 def refuse_nested(text: str) -> str:
@@ -127,15 +140,15 @@ def refuse_nested(text: str) -> str:
     return text
 
 
-def _find_plain(schema: Schema, source_type: str) -> Step | None:
+def _find_plain(schema: Schema, source_type: str, binary: Step | None) -> Step | None:
     kind = schema["type"]
     if kind == "array":
-        step = find_step(schema["items"], source_type.removeprefix("_"))
+        step = find_step(schema["items"], source_type.removeprefix("_"), binary)
         return each(refuse_nested if step is None and schema["items"]["type"] == "string" else step)
     if kind in ("float", "double"):
         return number.read_float
     if kind == "string":
-        return TEXTUAL.get(source_type)
+        return _unpacked(source_type, binary)
     if kind == "bytes":
         return number.read_bytes if source_type in ("", "bytea") else decoded(TEXTUAL.get(source_type))
     if kind in ("boolean", "int8", "int16", "int32", "int64", "map"):
@@ -157,3 +170,24 @@ def each(step: Step | None) -> Step | None:
 def decoded(step: Step | None) -> Step:
     """Apply *step* to the text form of a type that Debezium sends as bytes (`include.unknown.datatypes`)."""
     return read_text if step is None else lambda value: step(read_text(value))
+
+
+def _unpacked(source_type: str, binary: Step | None) -> Step | None:
+    """Give the step for what came as text; some modes write bytes as text, and with them types that Debezium does not know."""
+    if binary is not None and source_type in ("bytea", *OTHER):
+        return binary if source_type == "bytea" else lambda text: binary(text).decode()
+    step = TEXTUAL.get(source_type)
+    if step is None or not source_type.endswith("multirange"):
+        return step
+
+    def read(text: str) -> Any:
+        if not text.startswith("{"):
+            text = (number.read_hex if text.startswith("7b") else number.read_url_safe)(text).decode()
+        return step(text)
+
+    return read
+
+
+def _is_packed(schema: Schema) -> bool:
+    parameters: dict[str, str] = schema.get("parameters") or {}
+    return parameters.get(SOURCE_TYPE, "").lower() == "bytea"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from cdc.change import moment, number, shape
-from cdc.change.column import TEXTUAL, Column, Step, decoded, each, read_json
+from cdc.change import component, moment, number, shape
+from cdc.change.column import OTHER, TEXTUAL, Column, Step, decoded, each, read_json
 from cdc.change.interval import read_duration, read_interval
 from eventstore.errors import UsageError
 
@@ -24,9 +24,9 @@ class Modes:
     """The connector options that change how values are written: the `*.handling.mode` and `time.precision.mode` settings."""
 
     decimal: Literal["string", "precise", "double"] = "string"
-    time: Literal["microseconds", "adaptive", "adaptive_time_microseconds", "nanoseconds", "connect", "isostring"] = (
-        "microseconds"
-    )
+    time: Literal[
+        "microseconds", "adaptive", "adaptive_time_microseconds", "nanoseconds", "connect", "isostring", "structured"
+    ] = "microseconds"
     interval: Literal["string", "numeric"] = "string"
     binary: Literal["bytes", "base64", "base64-url-safe", "hex"] = "bytes"
     hstore: Literal["json", "map"] = "json"
@@ -58,6 +58,11 @@ def declare_columns(columns: Mapping[str, str], modes: Modes) -> dict[str, Colum
     return {name: _declare(name, text.strip().lower(), modes) for name, text in columns.items()}
 
 
+def find_packing(modes: Modes) -> Step | None:
+    """Give what reads bytes that *modes* write as text; None where they are written as bytes."""
+    return None if modes.binary == "bytes" else _BINARY[modes.binary]
+
+
 def _declare(column: str, text: str, modes: Modes) -> Column:
     match = _FORM.match(text)
     if match is None:
@@ -81,6 +86,7 @@ def _table(modes: Modes, numbers: list[int]) -> dict[str, Step | None]:
         **dict.fromkeys(_AS_SENT),
         **TEXTUAL,
         **{name: _decoded_as(modes, step) for name, step in TEXTUAL.items() if name.endswith("multirange")},
+        **dict.fromkeys((*OTHER, "composite", "other"), _decoded_as(modes, str)),
         **_temporal(modes, numbers),
         "numeric": _decimal(modes, numbers),
         "money": _decimal(modes, numbers or [19, 2]),
@@ -129,6 +135,15 @@ def _temporal(modes: Modes, numbers: list[int]) -> dict[str, Step | None]:
         steps["timestamp"] = moment.read_millis
     if modes.time == "nanoseconds":
         steps |= {"time": moment.scale_time(-1000), "timestamp": moment.read_nanos}
+    if modes.time == "structured":
+        steps |= {
+            "date": component.read_date_parts,
+            "time": component.read_time_parts,
+            "timetz": component.read_time_parts,
+            "timestamp": component.read_timestamp_parts,
+            "timestamptz": component.read_timestamp_parts,
+            "interval": component.read_interval_parts,
+        }
     if modes.time == "isostring":
         steps |= {"date": moment.read_date, "time": moment.read_clock, "timestamp": moment.read_naive}
     return steps

@@ -8,13 +8,13 @@ Measured: benchmarks/cdc_decode.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 from cdc.change.change import Change, Origin, Row
-from cdc.change.column import Column, Schema, find_column
-from cdc.change.declared import Modes, declare_columns
+from cdc.change.column import Column, Schema, Step, find_column
+from cdc.change.declared import Modes, declare_columns, find_packing
 from cdc.change.envelope import Splitter
 from cdc.change.number import read_bytes
 from cdc.change.row import RowReader, compile_declared, compile_row
@@ -24,6 +24,7 @@ from eventstore.errors import UndecodableRecord
 _FAILURES = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 _WITH_SCHEMA = b'{"schema":{'
 _ROWLESS = {"t", "m"}
+Finder = Callable[[Schema], dict[str, Column]]
 
 
 class _KeyPlan(NamedTuple):
@@ -41,9 +42,13 @@ class Decoder:
 
     def __init__(self, *, full: bool = False, columns: Mapping[str, str] | None = None, modes: Modes | None = None) -> None:
         self._full = full
-        self._declared = declare_columns(columns or {}, modes or Modes())
-        self._values = Splitter(partial(_plan_value, self._declared))
-        self._keys = Splitter(partial(_plan_key, self._declared))
+        chosen = modes or Modes()
+        self._declared = declare_columns(columns or {}, chosen)
+        binary = find_packing(chosen)
+        self._content = binary or read_bytes
+        find = partial(_columns, declared=self._declared, binary=binary)
+        self._values = Splitter(partial(_plan_value, find))
+        self._keys = Splitter(partial(_plan_key, find))
         self._narrow = compile_declared(self._declared)
         self._key_plan: _KeyPlan | None = None
 
@@ -59,7 +64,7 @@ class Decoder:
             op, source = payload["op"], payload["source"]
             order = _read_order(source["sequence"])
             if op in _ROWLESS:
-                return _read_rowless(op, payload, source, order)
+                return _read_rowless(op, payload, source, order, self._content)
             after = payload["after"]
             names, values = self._read_key(key)
             table = f"{source['schema']}.{source['table']}"
@@ -120,37 +125,37 @@ def _read_after(op: str, after: Row | None, read: RowReader | None) -> Row | Non
     return read(after)
 
 
-def _read_rowless(op: Any, payload: dict[str, Any], source: dict[str, Any], order: tuple[int, int]) -> Change:
+def _read_rowless(op: Any, payload: dict[str, Any], source: dict[str, Any], order: tuple[int, int], read: Step) -> Change:
     if op == "t":
         return Change("t", f"{source['schema']}.{source['table']}", (), None, None, Origin(source), order)
     message = payload["message"]
-    content = {"prefix": message["prefix"], "content": read_bytes(message["content"])}
+    content = {"prefix": message["prefix"], "content": read(message["content"])}
     return Change("m", "", (message["prefix"],), None, content, Origin(source), order, ("prefix",))
 
 
-def _plan_value(declared: Mapping[str, Column], schema: Schema) -> RowReader | None:
+def _plan_value(find: Finder, schema: Schema) -> RowReader | None:
     """Make the row reader of an envelope's schema; None for messages, which have no row."""
     try:
         after = next((field for field in schema["fields"] if field["field"] == "after"), None)
-        return None if after is None else compile_row(_columns(after, declared))
+        return None if after is None else compile_row(find(after))
     except (KeyError, TypeError, ValueError) as error:
         raise UndecodableRecord(f"the value's schema can't be used: {error}", schema=str(schema.get("name"))) from error
 
 
-def _plan_key(declared: Mapping[str, Column], schema: Schema) -> _KeyPlan:
+def _plan_key(find: Finder, schema: Schema) -> _KeyPlan:
     try:
-        columns = _columns(schema, declared)
+        columns = find(schema)
     except (KeyError, TypeError, ValueError) as error:
         raise UndecodableRecord(f"the key's schema can't be used: {error}", schema=str(schema.get("name"))) from error
     return _KeyPlan(tuple(columns), compile_row(columns))
 
 
-def _columns(struct: Schema, declared: Mapping[str, Column]) -> dict[str, Column]:
+def _columns(struct: Schema, declared: Mapping[str, Column], binary: Step | None) -> dict[str, Column]:
     columns: dict[str, Column] = {}
     for field in struct["fields"]:
         name = field["field"]
         try:
-            columns[name] = declared.get(name) or find_column(field)
+            columns[name] = declared.get(name) or find_column(field, binary)
         except ValueError as error:
             raise ValueError(f"column {name}: {error}") from error
     return columns

@@ -24,6 +24,8 @@ _LAST_MICROSECOND = 9_223_372_036_825_199_999
 _FIRST_MICROSECOND = -211_900_000_000_000_000
 # What an int overflow of Debezium 3.7 makes of infinity in arrays of dates.
 _ARRAY_INFINITY = {-622_191_234: "infinity", -625_821_272: "-infinity"}
+# The year that a snapshot of Debezium 3.7 writes in ISO mode for a date of -infinity, without its sign.
+_SNAPSHOT_MINUS_INFINITY = 292_269_055
 _DAY = 86_400_000_000
 _CYCLE_DAYS = 146_097  # the Gregorian calendar repeats every 400 years
 _ISO = re.compile(r"([+-]?\d{4,})-(\d\d)-(\d\d)(?:[T ]([\d:.]+))?(Z|[+-]\d\d(?::?\d\d)*)?( BC)?\Z")
@@ -115,7 +117,7 @@ def _beyond_days(days: int) -> Moment:
         return Infinity.NEGATIVE
     cycles, rest = divmod(days, _CYCLE_DAYS)
     day = date.fromordinal(_EPOCH_DAY + rest)
-    return _write_year(day.year + 400 * cycles, f"{day:%m-%d}")
+    return write_year(day.year + 400 * cycles, f"{day:%m-%d}")
 
 
 def _beyond_micros(micros: int) -> Moment:
@@ -126,7 +128,7 @@ def _beyond_micros(micros: int) -> Moment:
     days, rest = divmod(micros, _DAY)
     cycles, days = divmod(days, _CYCLE_DAYS)
     day = date.fromordinal(_EPOCH_DAY + days)
-    return _write_year(day.year + 400 * cycles, f"{day:%m-%d} {_trim(str(read_time(rest)))}")
+    return write_year(day.year + 400 * cycles, f"{day:%m-%d} {_trim(str(read_time(rest)))}")
 
 
 def _beyond_text(text: str) -> Moment:
@@ -137,14 +139,17 @@ def _beyond_text(text: str) -> Moment:
         raise ValueError(f"{text!r} is not a date or time")
     year, month, day, clock, zone, era = match.groups()
     number = 1 - int(year) if era else int(year)
-    if number > 5_900_000 or number < -4800:  # wider than PostgreSQL's dates
+    if number == _SNAPSHOT_MINUS_INFINITY:
+        return Infinity.NEGATIVE
+    if number > 5_874_897 or number < -4800:  # wider than PostgreSQL's dates
         return Infinity.POSITIVE if number > 0 else Infinity.NEGATIVE
-    return _write_year(number, f"{month}-{day}" + (f" {_trim(clock)}" if clock else "") + ("+00" if zone == "Z" else zone or ""))
+    return write_year(number, f"{month}-{day}" + (f" {_trim(clock)}" if clock else "") + ("+00" if zone == "Z" else zone or ""))
 
 
 def _trim(clock: str) -> str:
     return clock.rstrip("0").rstrip(".") if "." in clock else clock
 
 
-def _write_year(year: int, rest: str) -> Beyond:
+def write_year(year: int, rest: str) -> Beyond:
+    """Write a date outside of `datetime` as PostgreSQL does; *year* 0 is 1 BC."""
     return Beyond(f"{1 - year:04}-{rest} BC" if year <= 0 else f"{year:04}-{rest}")
