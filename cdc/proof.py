@@ -45,12 +45,17 @@ class Proof:
     async def wait(self) -> None:
         """Return when the proof is complete. Raises ConnectorFailed, PreconditionFailed (slot lost) or TimedOut."""
         started = time.monotonic()
-        await self._wait_running(started)
-        self.report("the connector and its task run")
-        await self._wait_streaming(started)
-        self.report(f"slot {self.slot} is read by a walsender")
+        await self.wait_streaming()
         position = await self._wait_confirmed(started)
         self.report(f"a message written now came through (WAL position {position >> 32:X}/{position & 0xFFFFFFFF:X})")
+
+    async def wait_streaming(self) -> None:
+        """Return when the connector reads the log, its snapshot done. Raises as `wait` does."""
+        started = time.monotonic()
+        await self._wait_running(started)
+        self.report("the connector and its task run")
+        await self._wait_active(started)
+        self.report(f"slot {self.slot} is read by a walsender")
 
     async def _wait_running(self, started: float) -> None:
         while True:
@@ -59,12 +64,12 @@ class Proof:
                 return
             await self._pause(f"connector {self.name} does not run yet ({state or 'no status'})")
 
-    async def _wait_streaming(self, started: float) -> None:
+    async def _wait_active(self, started: float) -> None:
         while True:
             slot = await self.database.read_slot(self.slot)
             if slot is not None and slot["wal_status"] == "lost":
                 raise PreconditionFailed(
-                    f"the slot {self.slot} has lost its WAL: `cdc teardown` and `cdc apply` take a new snapshot"
+                    f"the slot {self.slot} has lost its WAL, so changes are missing in the log: `cdc recover`"
                 )
             if slot is not None and slot["active"] and slot["streaming"]:
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 
 from cdc.cli import adopt, apply, doctor, export, offsets, plan, route, signal, snapshot, status, steer
@@ -12,6 +13,8 @@ _DESCRIPTION = """Capture other people's tables with Debezium.
 Connect is found at REFOLD_CONNECT_URL, topics are named under REFOLD_KAFKA_TOPIC_PREFIX. Exit codes: 0 done or healthy,
 1 the connector failed, 2 usage, 3 a check failed or a connector is not healthy, 4 timeout, 5 held elsewhere, 6 unreachable,
 7 changes are pending (only by `cdc plan --detailed-exitcode`)."""
+_ABOVE = ("replay.captured",)
+"""Modules of higher layers that add commands; found by name, because nothing below may know them."""
 _COMMANDS = (plan, apply, status, steer, offsets, signal, snapshot, adopt, export, route, doctor)
 
 
@@ -21,4 +24,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for each in _COMMANDS:
         each.declare(commands)
+    for name in _ABOVE:
+        importlib.import_module(name).declare(commands)
     return run(parser, argv)

@@ -37,14 +37,14 @@ class ReadModel:
         self.projection = projection
         self.schema = schema
         self._statements: dict[str, Statements] = {each.name: compose(each, schema) for each in projection.tables}
-        self._types = {each.name: [*map(_name_kind, each.sql_types())] for each in projection.tables}
+        self._types = {each.name: [*map(name_kind, each.sql_types())] for each in projection.tables}
         self._keyed: set[str] = set()
         self._private = projection.has_personal
 
     async def load(self, connection: Connection, sheet: Sheet, keys: list[Any]) -> None:
         """Load the rows under *keys* into *sheet*; keys without a row are noted as absent."""
         table, make = sheet.table, sheet.table.row
-        await self._require_key(connection, table.name)
+        await self.require_key(connection, table.name)
         cursor = await connection.execute(self._statements[table.name].load, key_arrays(table, keys))
         sheet.load(keys, [make(*values) for values in await cursor.fetchall()])
 
@@ -67,7 +67,7 @@ class ReadModel:
         if merged:
             known = [*known, *fresh]
         if gone or known:
-            await self._require_key(connection, sheet.table.name)
+            await self.require_key(connection, sheet.table.name)
         if gone:
             await connection.execute(statements.delete, key_arrays(sheet.table, gone))
         if known:
@@ -92,7 +92,7 @@ class ReadModel:
     async def add_keys(self, connection: Connection) -> None:
         """Add the primary keys that a bulk build left out. Safe to repeat."""
         for name in self._statements:
-            await self._require_key(connection, name)
+            await self.require_key(connection, name)
 
     async def drop_keys(self, connection: Connection) -> None:
         """Drop the primary keys of tables that hold no row yet: adding them to full tables is faster than keeping them."""
@@ -101,7 +101,8 @@ class ReadModel:
                 await connection.execute(statements.drop_key)
                 self._keyed.discard(name)
 
-    async def _require_key(self, connection: Connection, name: str) -> None:
+    async def require_key(self, connection: Connection, name: str) -> None:
+        """Add the primary key of table *name* unless it is there."""
         if name not in self._keyed:
             statements = self._statements[name]
             if not (await (await connection.execute(statements.find_key)).fetchone()):
@@ -158,7 +159,7 @@ def _check_keys(sheet: Sheet) -> None:
             )
 
 
-def _name_kind(sql_type: str) -> str:
+def name_kind(sql_type: str) -> str:
     """Name a column's type as psycopg's registry does: without length or precision, which the table itself checks."""
     kind = re.sub(r"\s*\([^)]*\)", "", sql_type)
     return "bpchar" if kind == "char" else kind

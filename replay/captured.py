@@ -1,0 +1,52 @@
+"""`cdc verify` and `cdc recover`: what the program `cdc` says of read models, which the package `cdc` knows nothing of.
+
+They live here because a source is compared with what is made of it, and what is made of it is told by projections. The program finds
+them by this module's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from cdc.connect.source import read_sources
+from eventstore.console import Output, add_json
+from eventstore.errors import VerificationFailed
+from eventstore.settings import KafkaSettings
+from projections.cli import opened_engine, require_app
+from projections.settings import ProjectionSettings
+from replay.agreement import Verifier
+
+
+def declare(commands: Any) -> None:
+    """Add the commands."""
+    text = "compare captured tables with the read models made from them, at one point while writes go on; exit code 3 = different"
+    verify: argparse.ArgumentParser = commands.add_parser("verify", help=text, description=text)
+    verify.set_defaults(command=_verify)
+    _add_shared(verify, 120.0)
+    verify.add_argument("--ranges", type=int, default=64, metavar="N", help="ranges of keys to tell apart, default 64")
+    verify.add_argument("--samples", type=int, default=5, metavar="N", help="differing rows to show of each table, default 5")
+
+
+def _add_shared(parser: argparse.ArgumentParser, seconds: float) -> None:
+    add_json(parser)
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="TOML file, directory of them, or module:attribute")
+    parser.add_argument("--app", help="module:name of the Projections (env: REFOLD_PROJECTIONS_APP)")
+    parser.add_argument("--timeout", type=float, default=seconds, metavar="S", help=f"seconds to wait, default {seconds:g}")
+
+
+async def _verify(arguments: argparse.Namespace, output: Output) -> int:
+    kafka, app = KafkaSettings(), require_app(arguments.app, ProjectionSettings())
+    connectors = read_sources(arguments.sources, kafka)
+    deadline = time.monotonic() + arguments.timeout
+    async with opened_engine("refold cdc verify") as engine:
+        done = [
+            await Verifier(
+                each, list(app), engine, kafka, deadline, output.progress, arguments.ranges, arguments.samples
+            ).verify()
+            for each in connectors
+        ]
+    facts = [each.facts() for each in done]
+    output.result(facts[0] if len(facts) == 1 else facts, "\n".join(map(str, done)))
+    return 0 if all(each.is_equal for each in done) else VerificationFailed.exit_code
