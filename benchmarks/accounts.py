@@ -1,4 +1,4 @@
-"""The events and projections that the benchmarks fold: money moved between ten thousand accounts."""
+"""The events and projections that the benchmarks fold: money moved on ten thousand accounts, or on as many as asked for."""
 
 import random
 from collections.abc import Iterator
@@ -90,11 +90,11 @@ detailed.aggregate(
 )
 
 
-def make_events(count: int) -> Iterator[tuple[str, NewEvent]]:
-    """Make *count* events, the same ones every time."""
-    chance = random.Random(7)
-    for number in range(count):
-        account = f"account-{chance.randrange(ACCOUNTS)}"
+def make_events(end: int, accounts: int = ACCOUNTS, begin: int = 0) -> Iterator[tuple[str, NewEvent]]:
+    """Make events number *begin* to *end* on so many *accounts*, the same ones every time."""
+    chance = random.Random(7 + begin)
+    for number in range(begin, end):
+        account = f"account-{chance.randrange(accounts)}"
         moved = MoneyMoved(account, chance.randrange(-50_000, 50_000), f"booking-{number}")
         yield account, NewEvent(moved, id=UUID(int=number + 1))
 

@@ -12,7 +12,7 @@ import statistics
 import sys
 
 from benchmarks.ceiling import measure_inserts
-from benchmarks.replay import child
+from benchmarks.ground import run_module
 from eventstore import bench
 from eventstore.postgres.engine import open_engine
 from eventstore.postgres.scratch import make_scratch
@@ -39,7 +39,7 @@ async def measure_round(settings: PostgresSettings, seconds: float, count: int) 
     rates["refold, import"] = (await bench.measure_import(store, count)).rate
     rates["read a stream of 1000, ms"] = (await bench.measure_stream(store)).median_s * 1_000
     await engine.dispose()
-    peer = await asyncio.to_thread(child, "-m", "benchmarks.peer_append", dsn, str(seconds))
+    peer = await asyncio.to_thread(run_module, "benchmarks.peer_append", dsn, str(seconds))
     return {**rates, **{name: peer[batch] for batch, name in PEER.items()}}
 
 

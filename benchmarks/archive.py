@@ -10,23 +10,18 @@ columns. Servers: those that `refold up` started, or the ones that REFOLD_* name
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import sys
 import tempfile
 import time
-import uuid
 from typing import Any
 
-import psycopg
-from psycopg import sql
-
-from benchmarks.replay import child, clean, fill
+from benchmarks import ground
 from eventstore.archive.archiver import Archiver
 from eventstore.archive.audit import survey
 from eventstore.archive.place import Place
 from eventstore.archive.settings import ArchiveSettings
-from eventstore.settings import KafkaSettings, PostgresSettings
+from eventstore.settings import KafkaSettings
 
 WAYS = (
     ("handlers, Kafka", "balances", False),
@@ -54,9 +49,8 @@ def measure(url: str, rounds: int) -> dict[str, list[float]]:
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
         for name, projection, archived in WAYS:
-            origin = ("--from-archive", url) if archived else ("--from-beginning",)
-            replay = ("-m", "replay.cli", "--app", "benchmarks.accounts:app", "--projection", projection, *origin, "--json")
-            rates[name].append(child(*replay)["rate"])
+            rates[name].append(ground.replay(projection, *(("--from-archive", url) if archived else ()))["rate"])
+            print(f"  {name} {rates[name][-1]:,}/s", file=sys.stderr, flush=True)
     return rates
 
 
@@ -77,25 +71,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    name = f"refold_bench_{uuid.uuid4().hex[:8]}"
-    given = PostgresSettings().dsn.get_secret_value()
-    with psycopg.connect(given, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    os.environ |= {
-        "REFOLD_POSTGRES_DSN": given.rpartition("/")[0] + f"/{name}",
-        "REFOLD_KAFKA_TOPIC_PREFIX": name,
-        "REFOLD_REPLAY_HANDOVER_S": "0",
-    }
-    facts: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as url:
-        try:
-            facts |= asyncio.run(fill(arguments.events))
-            facts |= asyncio.run(fill_archive(url))
-            rates = measure(url, arguments.rounds)
-        finally:
-            asyncio.run(clean())
-            with psycopg.connect(given, autocommit=True) as connection:
-                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    with tempfile.TemporaryDirectory() as url, ground.opened_ground():
+        asyncio.run(ground.fill(arguments.events))
+        facts: dict[str, Any] = asyncio.run(fill_archive(url))
+        rates = measure(url, arguments.rounds)
     print(json.dumps(facts | rates) if arguments.json else show(rates))
     print(f"archived {facts['archive']:,.0f} records/s, {facts['bytes']:.0f} bytes a record", file=sys.stderr)
 

@@ -10,8 +10,8 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 
-async def measure(bootstrap: str, topic: str, partitions: int) -> float:
-    """Read *topic* from offset zero to its end and give records per second."""
+async def measure(bootstrap: str, topic: str, partitions: int) -> dict[str, float]:
+    """Read *topic* from offset zero to its end and give records per second and the sum."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False)
     await consumer.start()
     wanted = [TopicPartition(topic, number) for number in range(partitions)]
@@ -27,10 +27,10 @@ async def measure(bootstrap: str, topic: str, partitions: int) -> float:
             count += len(records)
     rate = count / (time.perf_counter() - started)
     await consumer.stop()
-    return rate
+    return {"rate": rate, "cents": cents}
 
 
 if __name__ == "__main__":
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    print(json.dumps({"rate": uvloop.run(measure(sys.argv[1], sys.argv[2], int(sys.argv[3])))}))
+    print(json.dumps(uvloop.run(measure(sys.argv[1], sys.argv[2], int(sys.argv[3])))))

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 
-from benchmarks.peer import Account, Bank, environment
+from benchmarks.peers.sourcing import Account, Bank, environment
 
 
 def measure(bank: Bank, batch: int, seconds: float) -> float:

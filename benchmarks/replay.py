@@ -1,6 +1,11 @@
-"""Replay speed, side by side: refold, a bare aiokafka + orjson loop, and PyPI's eventsourcing, on the same servers in one run.
+"""Rebuilds, side by side on the same servers in one run: refold, a bare consuming loop, Kafka Streams, Quix Streams, eventsourcing.
 
-    python -m benchmarks.replay [--events 1000000] [--peer-events 20000] [--rounds 3]
+    python -m benchmarks.replay [--events 2000000] [--rounds 3] [--quix-events 200000] [--peer-events 20000]
+
+All fold the same topic into a balance per key, but for `eventsourcing`, which has no log and reads as many events of its own store. What
+a peer needs is fetched on the first run: the jars of Kafka Streams by checksum, Quix Streams into a venv of its own. Peers are timed from
+their first record to their last commit; refold from the start of the run, tables, keys and indexes included. The sums that they come
+to must be equal.
 
 Servers: those that `refold up` started, or the ones that REFOLD_* name. A database and topics of its own are made and dropped.
 """
@@ -8,115 +13,125 @@ Servers: those that `refold up` started, or the ones that REFOLD_* name. A datab
 import argparse
 import asyncio
 import json
-import os
 import statistics
-import subprocess
 import sys
-import time
-import uuid
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import psycopg
-from psycopg import sql
-
-from benchmarks.accounts import make_events
-from eventstore.log.admin import Admin
-from eventstore.postgres import migrate
-from eventstore.postgres.engine import open_engine
-from eventstore.postgres.store import PostgresEventStore
-from eventstore.relay.relay import Relay
+from benchmarks import ground
+from benchmarks.peers import quix
+from benchmarks.peers.streams import Streams
+from compose.settings import StackSettings
 from eventstore.settings import KafkaSettings, PostgresSettings
 
-ROOT = Path(__file__).resolve().parent.parent
+Measure = Callable[[], dict[str, Any]]
+TEXTS = {
+    "bare": "bare aiokafka + orjson loop, no writes",
+    "balances": "refold, per-key balances",
+    "balances, two": "refold, per-key balances, two processes",
+    "ledger": "refold, one row per event, added",
+    "journal": "refold, one row per event, changeable",
+    "streams": "Kafka Streams, 2 threads, at least once",
+    "streams, once": "Kafka Streams, 2 threads, exactly once",
+    "quix": "Quix Streams, at least once",
+    "eventsourcing": "eventsourcing, ProjectionRunner",
+}
+TARGETS = (
+    ("balances", "eventsourcing", 80.0),
+    ("balances", "quix", 5.0),
+    ("balances", "streams", 1.5),
+    ("balances", "bare", 1.0),
+    ("balances, two", "balances", 1.3),
+    ("ledger", "bare", 0.5),
+    ("journal", "bare", 0.5),
+)
 
 
-def child(*command: str) -> dict[str, float]:
-    """Run a measurement in a process of its own and read its JSON."""
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-async def fill(count: int) -> dict[str, float]:
-    """Import *count* events and relay them, and give both rates."""
-    engine = open_engine()
-    await migrate.migrate(engine)
-    started = time.perf_counter()
-    async with PostgresEventStore.open(engine=engine) as store:
-        await store.import_events(make_events(count))
-    imported = time.perf_counter()
-    await Relay(engine).drain()
-    ended = time.perf_counter()
-    await engine.dispose()
-    return {"import": count / (imported - started), "relay": count / (ended - imported)}
-
-
-def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
-    """Take turns, so that a slow moment of the machine meets everyone."""
+def list_ways(arguments: argparse.Namespace, folder: Path) -> dict[str, Measure]:
+    """Give what is measured in every round, by name."""
     kafka, dsn = KafkaSettings(), PostgresSettings().dsn.get_secret_value()
-    rates: dict[str, list[float]] = {"bare loop": [], "balances": [], "ledger": [], "journal": [], "eventsourcing": []}
-    for number in range(arguments.rounds):
-        print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
-        rates["bare loop"].append(
-            child("-m", "benchmarks.bare", kafka.bootstrap, kafka.events_topic, str(kafka.partitions))["rate"]
-        )
-        for name in ("balances", "ledger", "journal"):
-            replay = ("-m", "replay.cli", "--app", "benchmarks.accounts:app", "--projection", name, "--from-beginning", "--json")
-            rates[name].append(child(*replay, "--accept-differences")["rate"])
-        if not number:
-            rates["eventsourcing"].append(child("-m", "benchmarks.peer", dsn, str(arguments.peer_events))["rate"])
-    return rates
-
-
-def show(rates: dict[str, list[float]]) -> str:
-    """Lay the medians out as a table of ratios."""
-    median = {name: statistics.median(each) for name, each in rates.items()}
-    lines = [f"{'replay':<42}{'events/s':>12}{'/ bare loop':>13}{'/ eventsourcing':>17}"]
-    texts = {
-        "bare loop": "bare aiokafka + orjson loop, no writes",
-        "balances": "refold, per-key balances",
-        "ledger": "refold, one row per event, added",
-        "journal": "refold, one row per event, changeable",
-        "eventsourcing": "eventsourcing 9.5.6, ProjectionRunner",
+    topic, partitions = kafka.events_topic, str(kafka.partitions)
+    ways: dict[str, Measure] = {
+        "bare": lambda: ground.run_module("benchmarks.bare", kafka.bootstrap, topic, partitions),
+        "balances": lambda: ground.replay("balances"),
+        "balances, two": lambda: ground.replay("balances", "--processes", "2"),
+        "ledger": lambda: ground.replay("ledger"),
+        "journal": lambda: ground.replay("journal"),
     }
-    for name, text in texts.items():
-        bare, peer = median[name] / median["bare loop"], median[name] / median["eventsourcing"]
-        lines.append(f"{text:<42}{median[name]:>12,.0f}{bare:>13.2f}{peer:>17.1f}")
+    if arguments.peers:
+        streams = Streams(folder)
+        quix.make_python(StackSettings().cache)
+        ways |= {
+            "streams": lambda: streams.measure(kafka.bootstrap, topic, arguments.events, exactly_once=False),
+            "streams, once": lambda: streams.measure(kafka.bootstrap, topic, arguments.events, exactly_once=True),
+            "quix": lambda: quix.measure(kafka.bootstrap, topic, arguments.quix_events),
+            "eventsourcing": lambda: ground.run_module("benchmarks.peers.sourcing", dsn, str(arguments.peer_events)),
+        }
+    return ways
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Take turns, so that a slow moment of the machine meets everyone; the slowest two in the first round alone."""
+    ways = list_ways(arguments, folder)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
+    for number in range(arguments.rounds):
+        for name, run in ways.items():
+            if not number or name not in {"quix", "eventsourcing"}:
+                found[name].append(run())
+                print(f"round {number + 1}: {name} {found[name][-1]['rate']:,.0f}/s", file=sys.stderr, flush=True)
+    check_sums(found, arguments)
+    return found
+
+
+def check_sums(found: dict[str, list[dict[str, Any]]], arguments: argparse.Namespace) -> None:
+    """Refuse figures of folds that do not come to the same."""
+    with ground.connect() as connection:
+        query = "SELECT sum(cents)::bigint FROM rm_balances_g{}.balance"
+        sums = {
+            name: connection.execute(query.format(found[name][-1]["generation"])).fetchone()
+            for name in ("balances", "balances, two")
+        }
+    wanted = found["bare"][0]["cents"]
+    sums = {name: row[0] for name, row in sums.items() if row}
+    whole = [name for name in ("streams", "streams, once", "quix") if name in found]
+    sums |= {name: found[name][0]["cents"] for name in whole if name != "quix" or arguments.quix_events == arguments.events}
+    if any(each != wanted for each in sums.values()):
+        sys.exit(f"the folds differ: {sums}, and the events come to {wanted}")
+
+
+def show(found: dict[str, list[dict[str, Any]]]) -> str:
+    """Lay the medians out as a table of ratios, and say which targets are met."""
+    median = {name: statistics.median(each["rate"] for each in runs) for name, runs in found.items()}
+    peers = [each for each in ("bare", "streams", "quix", "eventsourcing") if each in found]
+    lines = ["".join([f"{'rebuild':<42}{'events/s':>10}{'MiB':>7}", *(f"{'/ ' + each:>17}" for each in peers)])]
+    for name, runs in found.items():
+        memory = max(each["peak_mb"] for each in runs)
+        ratios = "".join(f"{median[name] / median[each]:>17.2f}" for each in peers)
+        lines.append(f"{TEXTS[name]:<42}{median[name]:>10,.0f}{memory:>7,.0f}{ratios}")
+    for name, peer, least in TARGETS:
+        if peer in median:
+            ratio = median[name] / median[peer]
+            lines.append(f"{'met' if ratio >= least else 'MISSED':<8}{name} / {peer}: {ratio:.2f}, wanted {least:g}")
     return "\n".join(lines)
 
 
 def main() -> None:
     """Make a database and topics, measure, print, drop them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, default=2_000_000)
+    parser.add_argument("--quix-events", type=int, default=200_000, help="the first so many events; its rate is even")
     parser.add_argument("--peer-events", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="refold and the bare loop alone")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    name = f"refold_bench_{uuid.uuid4().hex[:8]}"
-    given = PostgresSettings().dsn.get_secret_value()
-    with psycopg.connect(given, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    os.environ["REFOLD_POSTGRES_DSN"] = given.rpartition("/")[0] + f"/{name}"
-    os.environ["REFOLD_KAFKA_TOPIC_PREFIX"] = name
-    os.environ["REFOLD_REPLAY_HANDOVER_S"] = "0"
-    try:
-        filled = asyncio.run(fill(arguments.events))
-        rates = measure(arguments)
-    finally:
-        asyncio.run(clean())
-        with psycopg.connect(given, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-    print(json.dumps({**filled, **rates}) if arguments.json else show(rates))
+    with tempfile.TemporaryDirectory() as folder, ground.opened_ground():
+        filled = asyncio.run(ground.fill(arguments.events))
+        found = measure(arguments, Path(folder))
+    print(json.dumps({**filled, **found}) if arguments.json else show(found))
     print(f"import {filled['import']:,.0f} events/s, relay {filled['relay']:,.0f} events/s", file=sys.stderr)
-
-
-async def clean() -> None:
-    """Drop the topics of this run."""
-    kafka = KafkaSettings()
-    async with Admin.open(kafka) as admin:
-        await admin.delete_topics([kafka.events_topic])
 
 
 if __name__ == "__main__":
