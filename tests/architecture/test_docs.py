@@ -23,6 +23,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 PROGRAMS = ("refold", "eventstore", "projections", "cdc", "replay")
 SHELL = {"python", "export", "make", "pip", "kill", "psql", "pg_dump", "pg_dumpall", "pg_restore", *PROGRAMS}
 CODE = re.compile(r"`((?:refold|eventstore|projections|cdc|replay) [a-z][^`…]*)`")
+SWITCHES = {"REFOLD_DEBUG", "REFOLD_TEST_ADMIN", "REFOLD_FAIL_AT", "REFOLD_PAUSE_AT"}
 ENVIRONMENT = re.compile(r"REFOLD_[A-Z_]+[A-Z]")
 
 
@@ -150,7 +151,7 @@ def test_commands_fresh(reference: dict[str, Any], repository: Path) -> None:
 
 def test_settings_exist(pages: dict[str, str]) -> None:
     """Every REFOLD_ variable that a page names is in the reference of settings, or is one of the switches for debugging."""
-    known = set(ENVIRONMENT.findall(pages["docs/reference/settings.md"])) | {"REFOLD_DEBUG", "REFOLD_TEST_ADMIN"}
+    known = set(ENVIRONMENT.findall(pages["docs/reference/settings.md"])) | SWITCHES
     assert not [f"{page}: {name}" for page, text in pages.items() for name in ENVIRONMENT.findall(text) if name not in known]
 
 
