@@ -1,5 +1,6 @@
 """What the relay asks of its topic: as many partitions as it began with, and every record kept by enough brokers."""
 
+import asyncio
 import json
 
 import pytest
@@ -12,6 +13,7 @@ from eventstore.log.admin import Admin
 from eventstore.log.topics import ensure_events_topic
 from eventstore.postgres import PostgresEventStore
 from eventstore.relay import Relay
+from tests.stack.waiting import eventually
 
 
 async def extend(kafka: KafkaSettings, partitions: int) -> None:
@@ -22,6 +24,29 @@ async def extend(kafka: KafkaSettings, partitions: int) -> None:
     await client.start()
     await client.create_partitions({kafka.events_topic: NewPartitions(partitions)})
     await client.close()
+
+
+async def trim(kafka: KafkaSettings) -> None:
+    """Delete all records of the events topic, as an administrator might."""
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+    from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+    places = [TopicPartition(kafka.events_topic, each) for each in range(kafka.partitions)]
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, isolation_level="read_committed")
+    await consumer.start()
+    ends = await consumer.end_offsets(places)
+    await consumer.stop()
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await client.start()
+    await client.delete_records({each: RecordsToDelete(before_offset=end) for each, end in ends.items()})
+    await client.close()
+
+
+async def until_published(relay: Relay, count: int) -> None:
+    async def look() -> bool:
+        return relay.progress.published == count
+
+    await eventually(look, f"{count} published, not {relay.progress}")
 
 
 @pytest.mark.parametrize("remembered", [True, False])
@@ -54,6 +79,24 @@ async def test_emptied_topic_begins_anew(store: PostgresEventStore, kafka: Kafka
     async with Admin.open(wider) as admin:
         await admin.delete_topics([wider.events_topic])
     assert (await Relay(engine, wider.model_copy(update={"partitions": 4})).drain()).published == 1
+
+
+async def test_trimmed_topic(store: PostgresEventStore, kafka: KafkaSettings, engine: AsyncEngine, readable) -> None:
+    """A topic whose records were all deleted is filled again from the first event on, by a relay that was running too."""
+    for each in range(20):
+        await store.append(f"s{each}", [RawEvent("x", {"n": each})])
+    await readable(20)
+    assert (await Relay(engine, kafka).drain()).published == 20
+    await trim(kafka)
+    stop, relay = asyncio.Event(), Relay(engine, kafka)
+    running = asyncio.create_task(relay.run(stop))
+    await until_published(relay, 20)
+    await trim(kafka)
+    await store.append("s", [RawEvent("x", {"n": 20})])
+    await until_published(relay, 21)
+    stop.set()
+    await running
+    assert (await Relay(engine, kafka).drain()).published == 0
 
 
 async def test_copies(kafka: KafkaSettings) -> None:
