@@ -119,9 +119,10 @@ class ReadModel:
         values = table.plain_values if self._private else table.values
         async with connection.cursor().copy(statement) as copy:
             copy.set_types(self._types[table.name])
-            write = copy.write_row
+            write = copy.formatter.write_row  # what copy.write_row calls, without a coroutine for each row
             for row in rows:
-                await write(values(row))
+                if data := write(values(row)):
+                    await copy.writer.write(data)
 
     async def digest(self, connection: Connection, tables: Sequence[str] | None = None) -> dict[str, Digest]:
         """Digest *tables* (None = all), each in one pass over it."""
