@@ -54,6 +54,7 @@ docs: setup ## write what is generated: settings and commands in docs/reference/
 	@$(RUN) python docs/settings.py
 	@$(RUN) python docs/commands.py
 	@$(RUN) python docs/checks.py
+	@$(RUN) python docs/columns.py
 
 wheel: setup ## build the sdist and the wheel into dist/
 	@rm -rf dist
