@@ -25,12 +25,15 @@ from projections.fingerprint import fingerprint
 from projections.generation import FED, Generation, State
 from projections.projection import EVENTS, Projection
 from projections.readmodels.postgres import create_indexes, create_tables
+from projections.readmodels.views import move_views
 from projections.registry import Projections
 from projections.settings import ProjectionSettings
 from projections.worker import Supervised, Transient, Worker, name_topics
 
 log = logging.getLogger(__name__)
 Say = Callable[..., None]
+NAME_S = 10.0
+"""Seconds between two attempts to move views that somebody held, or that something was built upon."""
 
 
 class Supervisor:
@@ -53,6 +56,8 @@ class Supervisor:
         self._say: Say = say or (lambda *_, **__: None)
         self._running: dict[int, Supervised] = {}
         self._told: set[Any] = set()
+        self._named: dict[str, int] = {}
+        self._name_at = 0.0
         self.looked = time.monotonic()
 
     @property
@@ -93,7 +98,21 @@ class Supervisor:
                 self._say(f"{generation}: feeding ({generation.state})", generation=generation.number, projection=projection.name)
                 worker = Worker(projection, generation, self._engine, self._kafka, self._settings)
                 self._running[id_] = Supervised(worker, self._report)
+        await self._name([each for _, each in wanted.values() if each.state is State.LIVE])
         self.looked = time.monotonic()
+
+    async def _name(self, live: list[Generation]) -> None:
+        """Let the views for people show what is live, if whoever made it live has not."""
+        if time.monotonic() < self._name_at:
+            return
+        for generation in live:
+            if self._named.get(generation.projection) == generation.id:
+                continue
+            if (reason := await move_views(self._engine, generation, patience_s=0)) is None:
+                self._named[generation.projection] = generation.id
+            else:
+                self._tell(("views", generation.id, reason), reason)
+                self._name_at = time.monotonic() + NAME_S
 
     def _name_unhandled(self) -> None:
         handled = {each for projection in self.app for each in projection.wanted(EVENTS)}

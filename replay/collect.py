@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from eventstore.errors import PreconditionFailed
 from eventstore.moments import reach
-from eventstore.postgres.engine import checkout
-from projections.catalogue import list_generations, move, note
+from eventstore.postgres.engine import Connection, checkout
+from projections.catalogue import find_live, list_generations, move, note
 from projections.generation import UNFINISHED, Generation, State
 from projections.loss import drop_lost
 from projections.readmodels.postgres import drop_schema
+from projections.readmodels.views import find_dependents, move_views, name_home
 from replay.bound import is_bounded
 
 
@@ -31,6 +33,7 @@ async def collect(engine: AsyncEngine, projection: str | None, *, force: bool, b
     async with checkout(engine) as connection:
         garbage = find_garbage(await list_generations(connection, projection), datetime.now(UTC), force=force, bounded=bounded)
         for each in garbage:
+            await _require_unread(engine, connection, each)
             reach("gc.before_drop")
             async with engine.begin() as transaction:
                 await drop_schema(transaction, each.schema_name)
@@ -39,3 +42,17 @@ async def collect(engine: AsyncEngine, projection: str | None, *, force: bool, b
             dropped = await move(connection, failed, State.DROPPED)
             await note(connection, "drop", dropped, origin=None, detail={})
     return garbage
+
+
+async def _require_unread(engine: AsyncEngine, connection: Connection, generation: Generation) -> None:
+    """Raise PreconditionFailed when somebody's views read from *generation*: they would go with it. Stable ones are moved first."""
+    if not await find_dependents(connection, generation.schema_name):
+        return
+    live = await find_live(connection, generation.projection)
+    reason = await move_views(engine, live) if live else None
+    if readers := await find_dependents(connection, generation.schema_name):
+        raise PreconditionFailed(
+            f"{generation} is kept, because {', '.join(readers)} would be dropped with it"
+            f"{f': {reason}' if reason else ''}. Drop them, or let them read {name_home(generation)}.*; then run this again.",
+            readers=readers,
+        )
