@@ -5,7 +5,8 @@ moment of an append inside a transaction. **publish** = an event was found in th
 a worker (the process) applied it to a generation (projection, pversion); **rebalance** = that worker got its partitions anew.
 **read** = a request and the generations it saw, **swap** = the pointer moved, **aggregate** = what a generation says of a key
 (value = echo, count, sum, min, max), **fold** = rows found and expected, **caught_up** = a sink (projection, none = the log) has
-everything now. A sink's operations are looked at in the order of their times.
+everything now. A sink's operations are looked at in the order of their times. A read may name the stream, the highest version that it
+saw of it, and the one that it had to see (*expected*): its own write.
 """
 
 from collections import Counter, defaultdict
@@ -58,7 +59,7 @@ class Run:
 def examine(operations: Iterable[Operation]) -> Report:
     """Check everything. A record twice in the log is a note; so is an event not seen yet by a sink that has not caught up."""
     run, report = Run(operations), Report()
-    for rule in (_lost, _forked, _ghosts, _early, _repeated, _misplaced, _skipped, _halved, _unequal, _folds):
+    for rule in (_lost, _forked, _ghosts, _early, _repeated, _misplaced, _skipped, _halved, _receded, _unequal, _folds):
         for each in rule(run):
             allowed = each.kind == "DUP-LOG" or each.kind == "late"
             (report.notes if allowed else report.violations).append(each)
@@ -169,6 +170,17 @@ def _mixed(run: Run, order: dict[Any, list[int | None]]) -> Iterator[Violation]:
             yield Violation("HALF", f"{each.process} saw generation {seen[0]} of {each.projection} after it was left")
         else:
             stands[who] = live.index(seen[0], start)
+
+
+def _receded(run: Run) -> Iterator[Violation]:
+    highest: dict[tuple[str, Any, Any], int] = defaultdict(int)
+    for each in (one for one in run.of("read") if one.type == "ok" and one.stream is not None):
+        who, seen = (each.process, each.projection, each.stream), each.version or 0
+        if seen < highest[who]:
+            yield Violation("BACK", f"{each.process} saw {each.stream} v{seen} after v{highest[who]}")
+        elif seen < (each.expected or 0):
+            yield Violation("BACK", f"{each.process} saw {each.stream} v{seen} after it had recorded v{each.expected}")
+        highest[who] = max(highest[who], seen)
 
 
 def _unequal(run: Run) -> Iterator[Violation]:

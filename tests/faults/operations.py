@@ -64,6 +64,7 @@ class Recorder:
     """Writes the operations of one process; any number of processes and threads may write to the same *path*."""
 
     def __init__(self, path: Path, process: str | None = None) -> None:
+        self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self.process = process or f"pid-{os.getpid()}"
         self._calls = itertools.count(os.getpid() * 1_000_000)

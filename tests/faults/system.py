@@ -5,6 +5,7 @@ the report. Times are real, the servers are real; only the machine is one.
 """
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,9 +27,10 @@ from tests.faults.tally import app
 from tests.faults.writer import Writer
 from tests.stack.waiting import eventually
 
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = ProjectionSettings(look_s=0.1, poll_s=0.05)
 ROWS = """SELECT t.stream, t.echo, t.moves, t.total, t.low, t.high, t.versions FROM {schema}.tally AS t ORDER BY 1"""
-LIVE = "SELECT g.schema_name FROM projections.generation AS g WHERE g.state = 'live'"
+FED = "SELECT g.number, g.schema_name FROM projections.generation AS g WHERE g.state IN ('live', 'retired') ORDER BY g.state"
 
 
 class System:
@@ -41,6 +43,7 @@ class System:
         self.chance = random.Random(seed)
         self.recorder = Recorder(history, "test")
         self.relay: Relay | None = None
+        self._counted = 0, 0
         self._stop_writers, self._stop = asyncio.Event(), asyncio.Event()
         self._writers: list[asyncio.Task[None]] = []
         self._others: list[asyncio.Task[object]] = []
@@ -88,9 +91,29 @@ class System:
             if each.done():
                 each.result()
 
+    def environment(self, **more: str) -> dict[str, str]:
+        """Give the environment of a child process that works on the same database and log."""
+        return {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "REFOLD_POSTGRES_DSN": self.cluster.dsn,
+            "REFOLD_KAFKA_BOOTSTRAP": self.kafka.bootstrap,
+            "REFOLD_KAFKA_TOPIC_PREFIX": self.kafka.topic_prefix,
+            "REFOLD_KAFKA_PARTITIONS": str(self.kafka.partitions),
+            "REFOLD_PROJECTIONS_APP": "tests.faults.tally:app",
+            "REFOLD_PROJECTIONS_POLL_S": "0.05",
+            "REFOLD_REPLAY_HANDOVER_S": "0",
+            **more,
+        }
+
     def acknowledged(self) -> int:
-        """Count the appends that were acknowledged so far."""
-        return sum(each.type == "ok" and each.f == "append" for each in load(self.history))
+        """Count the appends that were acknowledged so far; only what is new in the history is read."""
+        with self.history.open("rb") as lines:
+            lines.seek(self._counted[0])
+            fresh = [each for each in lines.readlines() if each.endswith(b"\n")]
+        appends = sum(b'"type":"ok","f":"append"' in each for each in fresh)
+        self._counted = self._counted[0] + sum(map(len, fresh)), self._counted[1] + appends
+        return self._counted[1]
 
     async def written(self, more: int, timeout_s: float = 60.0) -> None:
         """Return once *more* appends than now are acknowledged."""
@@ -118,13 +141,19 @@ class System:
     async def _rows_are(self, events: int) -> bool:
         self.check()
         try:
-            return sum(row[2] for row in await asyncio.to_thread(self._rows)) >= events
-        except (psycopg.OperationalError, IndexError, psycopg.errors.UndefinedTable):
+            fed = await asyncio.to_thread(self._fed)
+            counts = [sum(row[2] for row in await asyncio.to_thread(self._rows, schema)) for _, schema in fed]
+        except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
             return False
+        return bool(counts) and min(counts) >= events
 
-    def _rows(self) -> list[tuple]:
-        [(schema,)] = self.cluster.query(LIVE) or [("nowhere",)]
-        return self.cluster.query(ROWS.format(schema=schema))
+    def _fed(self) -> list[tuple[int, str]]:
+        """List the generations that are kept current, as number and schema, the live one first."""
+        return self.cluster.query(FED)
+
+    def _rows(self, schema: str | None = None) -> list[tuple]:
+        """Give the rows in *schema* (None = those of the live generation)."""
+        return self.cluster.query(ROWS.format(schema=schema or (self._fed() or [(0, "nowhere")])[0][1]))
 
     async def _tell_log(self) -> None:
         for each in await read_records(self.kafka):
@@ -137,12 +166,12 @@ class System:
     async def _tell_rows(self) -> None:
         found = self.cluster.query("SELECT stream, version, event_id::text FROM eventstore.event")
         ids = {(stream, version): event for stream, version, event in found}
-        about = {"projection": "tally", "pversion": 1}
-        for stream, echo, moves, total, low, high, versions in self._rows():
-            for version in versions:
-                self.recorder.note(
-                    "ok", "project", stream=stream, version=version, event_id=ids.get((stream, version), "nothing"), **about
-                )
-            value = {"echo": echo, "count": moves, "sum": total, "min": low, "max": high}
-            self.recorder.note("ok", "aggregate", key=stream, value=value, **about)
-        self.recorder.note("ok", "caught_up", **about)
+        for number, schema in self._fed():
+            about = {"projection": "tally", "pversion": number}
+            for stream, echo, moves, total, low, high, versions in self._rows(schema):
+                for version in versions:
+                    event = ids.get((stream, version), "nothing")
+                    self.recorder.note("ok", "project", stream=stream, version=version, event_id=event, **about)
+                value = {"echo": echo, "count": moves, "sum": total, "min": low, "max": high}
+                self.recorder.note("ok", "aggregate", key=stream, value=value, **about)
+            self.recorder.note("ok", "caught_up", **about)

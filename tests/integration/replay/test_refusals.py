@@ -8,11 +8,12 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from projections.catalogue import describe_actor
-from replay.operator import operating
 from tests.bank.oracle import expect
 from tests.bank.release1 import app
 from tests.bank.runs import ended
 from tests.stack.waiting import eventually
+
+REPLAY = ("replay", "--projection", "bank", "--from-beginning")
 
 
 async def test_unknown_projection(runs, log):
@@ -104,25 +105,63 @@ async def test_missing_migration(runs, log, databases, postgres_dsn, monkeypatch
         databases.drop(name)
 
 
-async def test_second_operator(runs, log, ledger):
-    """A second operator gets exit code 5 with the first one's name, and changes nothing."""
+async def test_second_operator(runs, log, ledger, tmp_path):
+    """Whoever comes second gets exit code 5 with the first one's name, pid and since when, changes nothing, and is let in later (F36)."""
     await log.write(ledger.some(50))
-    await runs.serve(app)
-    async with operating(runs.engine, "bank"):
-        for done in (await runs.rebuild(), await runs.replay("rollback", "--projection", "bank")):
+    assert (await runs.rebuild()).code == 0
+    assert (await runs.rebuild("--grace", "900")).code == 0
+    asleep = tmp_path / "asleep"
+    first = runs.child(*REPLAY, release=2, REFOLD_PAUSE_AT=f"swap.before_commit:{asleep}")
+    async with ended(first):
+        await eventually(lambda: exists(asleep), "the first operator is in midst of a swap", 60)
+        before = await runs.states()
+        for argv in (REPLAY[1:], ("rollback", *REPLAY[1:3]), ("swap", *REPLAY[1:3], "--to", "1")):
+            done = await runs.replay(*argv)
             assert (done.code, done.error["error"]) == (5, "HeldElsewhere")
-            assert describe_actor()[:30] in done.error["message"]
-    assert await runs.states() == {1: "live"}
+            assert f"pid {first.pid}" in done.error["message"]
+            assert f"by refold replay {describe_actor().partition(' pid')[0]}" in done.error["message"]
+            assert " UTC" in done.error["message"]
+        assert await runs.states() == before
+        first.send_signal(signal.SIGCONT)
+        said = (await asyncio.to_thread(first.communicate))[0]
+        assert first.returncode == 0, said
+    assert (await runs.replay("rollback", "--projection", "bank")).code == 0
 
 
-async def test_two_replays(runs, log, ledger):
-    """Of two replays started at once one is held off and the other one ends well."""
+async def test_killed_operator(runs, log, ledger, tmp_path):
+    """The lock of an operator who was killed is gone with them; one who sleeps keeps it (F36)."""
+    await log.write(ledger.some(50))
+    assert (await runs.rebuild()).code == 0
+    asleep = tmp_path / "asleep"
+    first = runs.child(*REPLAY, release=2, REFOLD_PAUSE_AT=f"replay.building:{asleep}")
+    async with ended(first):
+        await eventually(lambda: exists(asleep), "the first operator sleeps", 60)
+        assert (await runs.rebuild(release=2)).code == 5
+        first.kill()
+        await asyncio.to_thread(first.communicate)
+
+    async def is_let_in():
+        return (await runs.rebuild(release=2)).code == 0
+
+    await eventually(is_let_in, "the second operator is let in", 60)
+    assert await runs.states() == {2: "live", 1: "retired"}
+
+
+async def test_crowd(runs, log, ledger):
+    """Of four operators who start at once each either does its work alone or is told who is at it: no swap is done twice at once (F36)."""
     await log.write(ledger.some(100))
-    child = runs.child("replay", "--projection", "bank", "--from-beginning", "--json", REFOLD_PAUSE_AT="")
-    outcomes = [await runs.rebuild()]
-    await asyncio.to_thread(child.communicate)
-    codes = sorted([outcomes[0].code, child.returncode])
-    assert codes in ([0, 5], [0, 0]), "0, 0 when one ended before the other began"
+    assert (await runs.rebuild()).code == 0
+    crowd = [runs.child(*REPLAY, "--json") for _ in range(4)]
+    async with ended(*crowd):
+        said = [(await asyncio.to_thread(each.communicate))[0] for each in crowd]
+    codes = [each.returncode for each in crowd]
+    assert set(codes) <= {0, 5}, said
+    assert 0 in codes
+    swaps = await runs.query("SELECT from_generation, to_generation FROM projections.audit WHERE action = 'swap' ORDER BY id")
+    assert [each["to_generation"] for each in swaps][:-1] == [each["from_generation"] for each in swaps][1:], (
+        "one after the other"
+    )
+    assert len(swaps) - 1 <= codes.count(0)
     assert await runs.rows() == expect(ledger.events)
 
 

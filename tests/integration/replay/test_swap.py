@@ -3,10 +3,8 @@
 import asyncio
 
 import pytest
-import sqlalchemy as sa
 
-from projections.serving import ReadModels
-from replay.cutover import swap, wait_for_workers
+from replay.cutover import swap
 from tests.bank import release1, release2
 from tests.bank.oracle import expect
 from tests.stack.waiting import eventually
@@ -77,36 +75,6 @@ async def test_nothing_to_roll_back(runs, log, ledger):
     assert done.code == 3
     assert "is the first" in done.error["message"]
     assert (await runs.replay("swap", "--projection", "bank", "--to", "9")).code == 2
-
-
-async def test_readers_see_one_generation(runs, log, ledger):
-    """Over dozens of swaps no request sees rows of two generations, an error, or its own worker's generations out of order."""
-    await log.write(ledger.some(100))
-    await runs.serve(release1.app)
-    assert (await runs.rebuild("--accept-differences", release=1)).code == 0
-    first, second = reversed(await runs.generations())
-    for number, each in ((1, first), (2, second)):
-        await runs.query(f"UPDATE {each.schema_name}.balance SET moves = {number}")
-        await runs.query(f"UPDATE {each.schema_name}.kind_total SET moves = {number}")
-    seen, stopping = [], asyncio.Event()
-    models = ReadModels(runs.engine, release1.app, kafka=runs.kafka)
-    balance, kinds = release1.bank.balance.table, release1.bank.kinds.table
-
-    async def read():
-        while not stopping.is_set():
-            async with models.session() as session:
-                left = set((await session.scalars(sa.select(balance.c.moves))).all())
-                right = set((await session.scalars(sa.select(kinds.c.moves))).all())
-                seen.append((session.info["generations"]["bank"].number, left | right))
-
-    readers = [asyncio.create_task(read()) for _ in range(4)]
-    for _ in range(40):
-        target = next(each for each in await runs.generations() if each.state == "retired")
-        await swap(runs.engine, target, wait_for_workers(runs.engine, target), action="swap", grace_s=900, limit_s=5, detail={})
-    stopping.set()
-    await asyncio.gather(*readers)
-    assert [each for each in seen if each[1] != {each[0]}] == []
-    assert {number for number, _ in seen} == {1, 2}, "both were read"
 
 
 async def test_views_follow(runs, log, ledger):

@@ -53,6 +53,9 @@ class Story:
     def read(self, *generations: int) -> "Story":
         return self.tell("user", "ok", "read", projection="p", pversions=generations)
 
+    def look(self, version: int, *, own: int = 0) -> "Story":
+        return self.tell("user", "ok", "read", projection="p", pversions=(1,), stream="a", version=version, expected=own)
+
     def says(self, key: str, **right) -> "Story":
         return self.tell("test", "ok", "aggregate", projection="p", pversion=1, key=key, value=right)
 
@@ -72,7 +75,7 @@ def good() -> Story:
 
 def test_good_history() -> None:
     """A right run has neither violations nor notes."""
-    right = good().swap(1, 2).read(1).read(2).swap(1, rollback=True).read(1).says("a", **SUMS)
+    right = good().swap(1, 2).look(2, own=1).look(2).look(3).read(1).read(2).swap(1, rollback=True).read(1).says("a", **SUMS)
     report = examine(right.tell("test", "ok", "fold", value=1, expected=1).lines)
     assert (report.violations, report.notes) == ([], [])
 
@@ -106,6 +109,8 @@ BAD = {
     "reader-goes-back": ("HALF", good().swap(1, 2).read(2).read(1)),
     "reader-sees-unborn": ("HALF", good().swap(1).read(2)),
     "pointer-goes-back": ("HALF", good().swap(1, 2, 1)),
+    "reader-sees-less": ("BACK", good().swap(1).look(3).look(2)),
+    "own-write-is-missing": ("BACK", good().swap(1).look(2, own=3)),
     "rows-are-no-fold": ("FOLD", good().tell("test", "ok", "fold", projection="p", value=1, expected=2)),
     "echo-is-stale": ("ALGEBRA", good().says("a", **{**SUMS, "echo": -2})),
     "count-counts-twice": ("ALGEBRA", good().says("a", **{**SUMS, "count": 4})),
@@ -126,7 +131,7 @@ def test_bad_history(name: str) -> None:
 def test_every_class_has_a_fixture() -> None:
     """The classes of the checker's own table each have a history that they find."""
     assert {kind for kind, _ in BAD.values()} == {
-        "LOST", "LATE", "DUP-EFFECT", "FORK", "GHOST", "EARLY", "REORDER", "SKIP", "HALF", "FOLD", "ALGEBRA",
+        "LOST", "LATE", "DUP-EFFECT", "FORK", "GHOST", "EARLY", "REORDER", "SKIP", "HALF", "BACK", "FOLD", "ALGEBRA",
     }  # fmt: skip
 
 
