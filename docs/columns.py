@@ -28,7 +28,7 @@ What `cdc apply` configures loses nothing but what is said of a type above and i
 
 | mode | what arrives |
 |---|---|
-| `decimal.handling.mode=precise` | NaN and infinity as NULL, unless conversion failures are to fail; arrays of `numeric` without last zeros |
+| `decimal.handling.mode=precise` | NaN and infinity as NULL, unless conversions are to fail; arrays of `numeric` without last zeros |
 | `decimal.handling.mode=double` | a float |
 | `time.precision.mode=connect` | milliseconds |
 | `time.precision.mode=nanoseconds` | timestamps before 1677-09-22 and after 2262-04-11 as NULL |

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from cdc.cli import adopt, apply, doctor, export, offsets, plan, route, signal, snapshot, status, steer
+from cdc.cli import adopt, apply, doctor, export, offsets, plan, route, signal, snapshot, status, steer, translate
 from eventstore.console import make_parser, run
 
 _DESCRIPTION = """Capture other people's tables with Debezium.
@@ -15,7 +15,7 @@ Connect is found at REFOLD_CONNECT_URL, topics are named under REFOLD_KAFKA_TOPI
 7 changes are pending (only by `cdc plan --detailed-exitcode`)."""
 _ABOVE = ("replay.captured",)
 """Modules of higher layers that add commands; found by name, because nothing below may know them."""
-_COMMANDS = (plan, apply, status, steer, offsets, signal, snapshot, adopt, export, route, doctor)
+_COMMANDS = (plan, apply, status, steer, offsets, signal, snapshot, adopt, export, route, doctor, translate)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

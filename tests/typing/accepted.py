@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from cdc import UNCHANGED, CapturedTable, Change, Infinity, Interval, Modes, Range
 from cdc.change import Op
+from cdc.translate import Translation, Translations
 from eventstore import (
     ANY_VERSION,
     NO_STREAM,
@@ -125,6 +126,13 @@ class Revenue:
 revenue = Projection("revenue", version=2)
 totals = revenue.table(Revenue, key="customer", indexes=[["cents"]])
 customers = CapturedTable("crm", "public.customers", full=True, modes=Modes())
+translation = Translation("customers", customers, stream="customer-{id}")
+translations = Translations(translation)
+
+
+@translation.on("c", "u")
+def translate(change: Change) -> OrderNoted | None:
+    return None if change.after is None else OrderNoted(change.after["name"])
 
 
 @totals.on(OrderPlaced, key=lambda placed: placed.customer)
