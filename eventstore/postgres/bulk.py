@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from eventstore.envelope import NewEvent
 from eventstore.postgres.engine import checkout
 from eventstore.postgres.refusals import backoff_s, is_repeatable, translate
-from eventstore.postgres.rows import Writer, check_stream, moment
+from eventstore.postgres.rows import Writer, check_stream, literal, moment
 from eventstore.postgres.statements import load
 from eventstore.settings import PostgresSettings
 from eventstore.stream import ANY_VERSION
@@ -138,9 +138,7 @@ async def _each(events: Pairs) -> AsyncIterator[tuple[str, object]]:
 
 
 def _list(tags: list[str]) -> bytes:
-    """Write *tags* as PostgreSQL writes an array; NULL for none."""
-    quoted = [each.replace("\\", "\\\\").replace('"', '\\"') for each in tags]
-    return _escape("{" + ",".join(f'"{each}"' for each in quoted) + "}") if tags else b"\\N"
+    return _escape(literal(tags)) if tags else b"\\N"
 
 
 def _escape(text: str) -> bytes:

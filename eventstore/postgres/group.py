@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from eventstore.codec import encode
+from eventstore.postgres.array import NULL, IntegerArray, JsonbArray, TextArray, TimestamptzArray, UuidArray
 from eventstore.postgres.request import Request
+from eventstore.postgres.rows import Elements
 from eventstore.settings import PostgresSettings
 from eventstore.stream import ANY_VERSION
 
@@ -41,7 +43,7 @@ def choose(waiting: Sequence[Request], limits: Limits, held: Iterable[str] = ())
     was sent before.
     """
     chosen: list[int] = []
-    ids: set[str] = set()
+    ids: set[bytes] = set()
     shared: set[str] = set()  # streams that chosen requests append to at any version
     closed: set[str] = set(
         held
@@ -50,12 +52,13 @@ def choose(waiting: Sequence[Request], limits: Limits, held: Iterable[str] = ())
     for index, request in enumerate(waiting[: limits.requests * _PATIENCE]):
         if chosen and not _fits(request, limits, (len(chosen), events, size, streams)):
             break
-        if _meets(request, shared, closed) or not ids.isdisjoint(request.ids):
+        own = request.ids
+        if _meets(request, shared, closed) or not ids.isdisjoint(own):
             closed.update([part.stream for part in request.parts])
             continue
         chosen.append(index)
-        ids.update(request.ids)
-        events += len(request.ids)
+        ids.update(own)
+        events += len(own)
         size += request.size
         streams += len(request.parts)
         for part in request.parts:
@@ -67,7 +70,7 @@ def _fits(request: Request, limits: Limits, filled: tuple[int, int, int, int]) -
     requests, events, size, streams = filled
     return (
         requests < limits.requests
-        and events + len(request.ids) <= limits.events
+        and events + len(request.events) <= limits.events
         and size + request.size <= limits.size
         and streams + len(request.parts) <= limits.streams
     )
@@ -77,21 +80,44 @@ def _meets(request: Request, shared: set[str], closed: set[str]) -> bool:
     return any(part.stream in closed or (part.expected != ANY_VERSION and part.stream in shared) for part in request.parts)
 
 
-def compose(group: Iterable[Request]) -> tuple[str, str, str, str | None]:
-    """Put *group* together as the parameters of `append_v2`: parts, ids, events, conditions or None."""
+class Composed(NamedTuple):
+    """The parameters of `append_v2`; what no event of the group has is None."""
+
+    parts: str
+    ids: UuidArray
+    types: TextArray
+    versions: IntegerArray
+    data: JsonbArray
+    metadata: JsonbArray | None
+    occurred: TimestamptzArray | None
+    tags: TextArray | None
+    conditions: str | None
+
+
+def compose(group: Iterable[Request]) -> Composed:
+    """Put *group* together."""
     parts: list[bytes] = []
-    ids: list[str] = []
-    events: list[bytes] = []
+    events: list[Elements] = []
     conditions: list[bytes] = []
     for number, request in enumerate(group, 1):
         for stream, expected, size in request.parts:
             parts.append(b'{"r":%d,"s":%b,"x":%d,"n":%d}' % (number, encode(stream), expected, size))
-        ids += request.ids
         events += request.events
         if request.condition is not None:
             conditions.append(b'{"r":%d,%b' % (number, request.condition[1:]))
-    return _array(parts), "{" + ",".join(ids) + "}", _array(events), _array(conditions) if conditions else None
+    ids, types, versions, data, metadata, occurred, tags = zip(*events, strict=True)
+    return Composed(
+        _list(parts),
+        UuidArray(ids),
+        TextArray(types),
+        IntegerArray(versions),
+        JsonbArray(data),
+        JsonbArray(metadata) if any(each != NULL for each in metadata) else None,
+        TimestamptzArray(occurred) if any(each != NULL for each in occurred) else None,
+        TextArray(tags) if any(each != NULL for each in tags) else None,
+        _list(conditions) if conditions else None,
+    )
 
 
-def _array(texts: list[bytes]) -> str:
+def _list(texts: list[bytes]) -> str:
     return (b"[" + b",".join(texts) + b"]").decode()

@@ -182,7 +182,7 @@ async def send_group(connection: Connection, requests: Sequence[Request], patien
     return [[next(left) for _ in request.parts] for request in requests]
 
 
-def arguments_of(requests: Sequence[Request], patience_s: float | None = None) -> tuple[str | None, ...]:
+def arguments_of(requests: Sequence[Request], patience_s: float | None = None) -> tuple[object, ...]:
     """Give the parameters of `append.sql`; without *patience_s* the connection's own lock_timeout holds."""
     return (None if patience_s is None else f"{max(1, round(patience_s * 1000))}ms", *compose(requests))
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from eventstore.codec import decode, encode
 from eventstore.envelope import NewEvent
 from eventstore.errors import ConditionFailed, DuplicateEvent, LimitExceeded, RefoldError, UsageError, WrongExpectedVersion
-from eventstore.postgres.rows import Writer, check_stream
+from eventstore.postgres.rows import Elements, Writer, check_stream
 from eventstore.query import FailIf, Query
 from eventstore.settings import PostgresSettings
 from eventstore.stream import ANY_VERSION, STREAM_EXISTS, Position, Token, describe_expected
@@ -36,13 +36,17 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """An append, encoded: *parts* in the order of *ids* and *events* (JSON texts); *condition* as JSON without its number."""
+    """An append, encoded: *parts* in the order of *events*; *condition* as JSON without its number; *size* in bytes."""
 
     parts: tuple[Part, ...]
-    ids: tuple[str, ...]
-    events: tuple[bytes, ...]
+    events: tuple[Elements, ...]
     condition: bytes | None
     size: int
+
+    @property
+    def ids(self) -> list[bytes]:
+        """The ids of its events, as elements."""
+        return [each[0] for each in self.events]
 
     def answer(self, rows: Sequence[Answer]) -> list[Token]:
         """Give the tokens in *rows*, one a part. Raises WrongExpectedVersion, DuplicateEvent, ConditionFailed."""
@@ -72,13 +76,12 @@ class Requests:
         wrapped = [(stream, event) for stream, _, events in appends for event in events]
         if not parts:
             raise UsageError("an append needs at least one stream")
-        ids = tuple([f"{event.id.int:032x}" for _, event in wrapped])
-        if len(ids) > 1 and len(set(ids)) < len(ids):
+        if len(wrapped) > 1 and len({event.id for _, event in wrapped}) < len(wrapped):
             raise DuplicateEvent("two events of an append have the same id; give new events new ids")
-        events = tuple([self._writer.document(stream, event) for stream, event in wrapped])
-        size = sum(map(len, events))
+        events = tuple([self._writer.elements(stream, event) for stream, event in wrapped])
+        size = sum([len(data) + len(metadata) + len(tags) for _, _, _, data, metadata, _, tags in events])
         self._bound("max_append_bytes", limit.max_append_bytes, size, "bytes")
-        return Request(parts, ids, events, self._condition(condition), size)
+        return Request(parts, events, self._condition(condition), size)
 
     def items(self, query: Query) -> list[dict[str, list[str] | None]]:
         """Give the items of *query* as the database wants them. Raises UsageError, LimitExceeded."""

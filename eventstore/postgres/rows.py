@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from eventstore.codec import decode, encode
 from eventstore.envelope import NO_TAGS, Envelope, NewEvent, RawEvent
 from eventstore.errors import LimitExceeded, UsageError
 from eventstore.event import Events, EventType, Tagger, writer_of
+from eventstore.postgres.array import NULL, write_integer, write_jsonb, write_moment, write_text, write_uuid
 from eventstore.privacy.opener import Opener
 from eventstore.query import check_tags
 from eventstore.sealer import SealedEvent
@@ -18,6 +20,8 @@ from eventstore.stream import MAX_NAME, Position
 from eventstore.tenant import qualify, split
 
 Row = tuple[str, int, int, int, Any, str, int, str, str, Any, Any, list[str] | None]
+Elements = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes]
+"""An event's elements of the arrays of `append_v2`: id, type, schema version, data, metadata, when it happened, tags."""
 _NO_METADATA = b"{}"
 _NUL = b"\\u0000"
 _DATA: Final = operator.attrgetter("data")
@@ -31,18 +35,18 @@ def check_stream(stream: str) -> str:
 
 
 class Form(NamedTuple):
-    """How the events of a class, or one that is known by its name only, are written; *head* begins a document."""
+    """How the events of a class, or one that is known by its name only, are written; *head* are its elements of type and version."""
 
     name: str
     version: int
-    head: bytes
+    head: tuple[bytes, bytes]
     write: Callable[[Any], object] | None
     tags: Tagger | None = None
 
     @classmethod
     def of(cls, name: str, version: int, write: Callable[[Any], object] | None, tags: Tagger | None = None) -> Form:
         """Make it with its head."""
-        return cls(name, version, b'{"t":%b,"v":%d,"d":' % (encode(name), version), write, tags)
+        return cls(name, version, (write_text(name), write_integer(version)), write, tags)
 
 
 class Writer:
@@ -69,17 +73,18 @@ class Writer:
             )
         return wrapped
 
-    def document(self, stream: str, new: NewEvent) -> bytes:
-        """Give everything of an event of *stream* but the id as a JSON text, as `append_v2` wants it. Raises LimitExceeded, UsageError."""
+    def elements(self, stream: str, new: NewEvent) -> Elements:
+        """Give everything of an event of *stream* as `append_v2` wants it. Raises LimitExceeded, UsageError."""
         form, data, metadata = self.parts(new)
-        text = form.head + data
-        if metadata is not _NO_METADATA:
-            text += b',"m":' + metadata
-        if new.occurred_at is not None:
-            text += b',"o":"%b"' % moment(new).encode()
-        if (new.tags or form.tags) and (tags := self.tags(stream, new)):
-            text += b',"g":' + encode(tags)
-        return text + b"}"
+        tagged = new.tags or form.tags
+        return (
+            write_uuid(new.id),
+            *form.head,
+            write_jsonb(data),
+            NULL if metadata is _NO_METADATA else write_jsonb(metadata),
+            NULL if new.occurred_at is None else write_moment(_aware(new)),
+            write_text(literal(tags)) if tagged and (tags := self.tags(stream, new)) else NULL,
+        )
 
     def tags(self, stream: str, new: NewEvent) -> list[str]:
         """Give the tags of *new* and of its class, sorted; under the tenant of *stream*, if it has one, as its name is.
@@ -144,10 +149,20 @@ def _require_sealed(new: NewEvent, kind: EventType | None) -> None:
 
 def moment(new: NewEvent) -> str:
     """Give when *new* happened as ISO 8601. Raises UsageError for a naive time."""
+    return _aware(new).isoformat()
+
+
+def literal(tags: list[str]) -> str:
+    """Write *tags* as PostgreSQL writes an array of texts."""
+    quoted = [each.replace("\\", "\\\\").replace('"', '\\"') for each in tags]
+    return "{" + ",".join(f'"{each}"' for each in quoted) + "}"
+
+
+def _aware(new: NewEvent) -> datetime:
     assert new.occurred_at is not None
     if new.occurred_at.tzinfo is None:
         raise UsageError(f"occurred_at {new.occurred_at.isoformat()} of event {new.id} has no time zone: use datetime.now(UTC)")
-    return new.occurred_at.isoformat()
+    return new.occurred_at
 
 
 def envelope(row: Row, registry: Events | None, opener: Opener | None = None) -> Envelope[Any]:

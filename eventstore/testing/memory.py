@@ -191,7 +191,7 @@ class MemoryEventStore:
     def _prepare(self, stream: str, new: NewEvent) -> tuple[NewEvent, str, int, bytes, bytes, frozenset[str]]:
         tags = frozenset(self._writer.tags(stream, new))
         new = self._open(new)
-        self._writer.document(stream, new)
+        self._writer.elements(stream, new)
         self._check_stream(stream)
         form, data, metadata = self._writer.parts(new)
         return new, form.name, form.version, data, metadata, tags

@@ -223,7 +223,8 @@ END $$;
 -- one writes nothing and does not disturb the others.
 -- p_parts: JSON array of {r: number of the request, s: stream, x: expected version as in append_v1, n: how many events}, in the
 --   order of the events; the parts of a request lie side by side. A stream may come twice only where every x is -1.
--- p_ids, p_events: as in append_v1, with g: tags, sorted.
+-- p_ids, p_types, p_versions (of the schema), p_data: an entry an event. p_metadata, p_occurred, p_tags (a text[] literal, sorted):
+--   likewise, with NULL where an event has none, or NULL as a whole where no event has any.
 -- p_conditions: NULL, or {r: request, q: [{y: types or null, g: tags or null}, ...], a: marker or null}: refuse r when an event
 --   matches one of q (one of the types, all of the tags) that the marker has not seen. Requests before r in the call count.
 -- Gives a row a part: code NULL = recorded (or known already: same ids, same place), with the part's last version, xid, position;
@@ -236,8 +237,10 @@ END $$;
 -- a stream, or what a condition decided, in the order of the decisions. Keys are locked sorted, each once and in its strongest
 -- mode, so groups don't deadlock. Stream rows are compared and set: whoever takes no notice of these locks (import_v1) makes
 -- that fail, and the call is repeated. Positions are drawn for what is recorded only.
-CREATE FUNCTION eventstore.append_v2(p_parts json, p_ids uuid[], p_events json, p_conditions json DEFAULT NULL)
-RETURNS TABLE (part integer, code text, version bigint, xid bigint, "position" bigint, detail text)
+CREATE FUNCTION eventstore.append_v2(
+    p_parts json, p_ids uuid[], p_types text[], p_versions integer[], p_data jsonb[],
+    p_metadata jsonb[] DEFAULT NULL, p_occurred timestamptz[] DEFAULT NULL, p_tags text[] DEFAULT NULL, p_conditions json DEFAULT NULL
+) RETURNS TABLE (part integer, code text, version bigint, xid bigint, "position" bigint, detail text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
@@ -246,9 +249,8 @@ DECLARE
     v_request integer[]; v_stream text[]; v_expected bigint[]; v_count integer[];
     v_found bigint[]; v_code text[]; v_detail text[]; v_version bigint[]; v_xid bigint[]; v_last bigint[];
     v_shift bigint[]; v_skip bigint[];
-    -- one entry an event
-    v_part integer[]; v_type text[]; v_schema integer[]; v_data jsonb[]; v_metadata jsonb[]; v_occurred timestamptz[]; v_tags text[];
-    v_tagged boolean; v_twice boolean;
+    v_part integer[]; -- one entry an event
+    v_tagged CONSTANT boolean := p_tags IS NOT NULL; v_twice boolean;
     v_lone CONSTANT boolean := json_array_length(p_parts) = 1;
     v_had CONSTANT xid8 := pg_current_xact_id_if_assigned();
     v_known integer; v_going integer; v_old integer; v_new integer; v_done integer := 0; v_rows integer;
@@ -264,16 +266,12 @@ BEGIN
             FROM ROWS FROM (json_to_recordset(p_parts) AS (r integer, s text, x bigint, n integer)) WITH ORDINALITY AS p (r, s, x, n, i);
         v_part := ARRAY(SELECT p.i FROM unnest(v_count) WITH ORDINALITY AS p (n, i), generate_series(1, p.n) ORDER BY p.i);
     END IF;
-    SELECT array_agg(e.t ORDER BY e.i), array_agg(e.v ORDER BY e.i), array_agg(e.d ORDER BY e.i), array_agg(e.m ORDER BY e.i),
-            array_agg(e.o ORDER BY e.i), array_agg(e.g::text ORDER BY e.i), bool_or(e.g IS NOT NULL)
-        INTO v_type, v_schema, v_data, v_metadata, v_occurred, v_tags, v_tagged
-        FROM ROWS FROM (json_to_recordset(p_events) AS (t text, v integer, d jsonb, m jsonb, o timestamptz, g text[]))
-            WITH ORDINALITY AS e (t, v, d, m, o, g, i);
-    IF cardinality(v_part) <> cardinality(p_ids) OR cardinality(v_part) <> cardinality(v_type) THEN
-        RAISE EXCEPTION 'parts of % events, % ids, % events', cardinality(v_part), cardinality(p_ids), cardinality(v_type)
-            USING ERRCODE = '22023';
+    IF cardinality(v_part) <> ANY (ARRAY[cardinality(p_ids), cardinality(p_types), cardinality(p_versions), cardinality(p_data),
+        cardinality(p_metadata), cardinality(p_occurred), cardinality(p_tags)]) THEN
+        RAISE EXCEPTION 'parts of % events, % ids, % types, % versions, % data', cardinality(v_part), cardinality(p_ids),
+            cardinality(p_types), cardinality(p_versions), cardinality(p_data) USING ERRCODE = '22023';
     END IF;
-    PERFORM eventstore.lock_v1(v_stream, v_type, CASE WHEN v_tagged THEN v_tags END, p_conditions);
+    PERFORM eventstore.lock_v1(v_stream, p_types, p_tags, p_conditions);
 
     -- The versions first, the ids after them: so nobody is told "wrong version" whose own events raised it.
     IF v_lone THEN
@@ -306,7 +304,7 @@ BEGIN
     END IF;
     IF p_conditions IS NOT NULL THEN
         SELECT c.codes, c.details INTO v_code, v_detail
-            FROM eventstore.refused_v1(p_conditions, v_request, v_stream, v_found, v_part, v_type, v_tags, v_code, v_detail) AS c;
+            FROM eventstore.refused_v1(p_conditions, v_request, v_stream, v_found, v_part, p_types, p_tags, v_code, v_detail) AS c;
     END IF;
 
     -- shift: what makes an event's number in the call its version in the stream; skip: refused events before it
@@ -331,7 +329,7 @@ BEGIN
         v_me := pg_current_xact_id();
         -- A transaction that had its id before may come before what was decided, or before what it decided on: not if we can see it.
         IF v_had IS NOT NULL AND v_tagged THEN
-            PERFORM eventstore.guard_tags_v1(v_tags, v_me);
+            PERFORM eventstore.guard_tags_v1(p_tags, v_me);
         END IF;
         IF v_had IS NOT NULL AND p_conditions IS NOT NULL AND EXISTS (
             SELECT FROM json_to_recordset(p_conditions) AS c (q json) CROSS JOIN LATERAL json_to_recordset(c.q) AS i (y text[], g text[])
@@ -364,13 +362,13 @@ BEGIN
                 occurred_at, recorded_at, tags) OVERRIDING SYSTEM VALUE
             SELECT v_positions[e.n - v_skip[e.part]], v_me, e.id, v_stream[e.part], v_shift[e.part] + e.n, e.type, e.v, e.d,
                 coalesce(e.m, '{}'), coalesce(e.o, v_now), v_now, e.tags::text[]
-            FROM unnest(p_ids, v_part, v_type, v_schema, v_data, v_metadata, v_occurred, v_tags)
+            FROM unnest(p_ids, v_part, p_types, p_versions, p_data, p_metadata, p_occurred, p_tags)
                 WITH ORDINALITY AS e (id, part, type, v, d, m, o, tags, n)
             WHERE v_shift[e.part] IS NOT NULL;
         IF v_tagged THEN
             INSERT INTO eventstore.tag (xid, position, tag, type)
                 SELECT v_me, v_positions[e.n - v_skip[e.part]], g.tag, e.type
-                FROM unnest(v_part, v_type, v_tags) WITH ORDINALITY AS e (part, type, tags, n), unnest(e.tags::text[]) AS g (tag)
+                FROM unnest(v_part, p_types, p_tags) WITH ORDINALITY AS e (part, type, tags, n), unnest(e.tags::text[]) AS g (tag)
                 WHERE v_shift[e.part] IS NOT NULL;
         END IF;
     END IF;

@@ -327,14 +327,15 @@ async def test_bad_calls(store: PostgresEventStore) -> None:
 async def test_function_knows_its_contract(engine: AsyncEngine) -> None:
     """Whoever calls append_v2 with one stream twice and an expected version, or with parts that do not add up, is refused."""
     ids = "ARRAY[gen_random_uuid(), gen_random_uuid()]"
-    events = '[{"t":"x","v":1,"d":{}},{"t":"x","v":1,"d":{}}]'
+    events = f"{ids}, ARRAY['x', 'x'], ARRAY[1, 1], ARRAY['{{}}', '{{}}']::jsonb[]"
     async with checkout(engine) as connection:
-        for parts in (
-            '[{"r":1,"s":"a","x":0,"n":1},{"r":2,"s":"a","x":-1,"n":1}]',
-            '[{"r":1,"s":"a","x":0,"n":1}]',
+        for parts, tail in (
+            ('[{"r":1,"s":"a","x":0,"n":1},{"r":2,"s":"a","x":-1,"n":1}]', ""),
+            ('[{"r":1,"s":"a","x":0,"n":1}]', ""),
+            ('[{"r":1,"s":"a","x":0,"n":2}]', ", p_tags => ARRAY['{a}']"),
         ):
             with pytest.raises(psycopg.errors.InvalidParameterValue):
-                await connection.execute(f"SELECT * FROM eventstore.append_v2('{parts}', {ids}, '{events}')")
+                await connection.execute(f"SELECT * FROM eventstore.append_v2('{parts}', {events}{tail})")
 
 
 async def test_older_transaction_and_tags(engine: AsyncEngine, settings: PostgresSettings) -> None:

@@ -1,20 +1,25 @@
 """Which appends share a group: whatever waits, everybody's turn comes, in an order that no member can notice."""
 
+from uuid import UUID
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import ANY_VERSION
 from eventstore.codec import decode
+from eventstore.postgres.array import NULL, JsonbArray, UuidArray, write_integer, write_jsonb, write_text, write_uuid
 from eventstore.postgres.group import Limits, choose, compose
 from eventstore.postgres.request import Part, Request
 
 parts = st.builds(Part, st.sampled_from("abcd"), st.sampled_from([ANY_VERSION, ANY_VERSION, 0, 3]), st.integers(1, 3))
-ids = st.lists(st.sampled_from([f"id-{number}" for number in range(12)]), min_size=1, max_size=3, unique=True)
+ids = st.lists(st.sampled_from([UUID(int=number) for number in range(12)]), min_size=1, max_size=3, unique=True)
+rest = (write_text("x"), write_integer(1), write_jsonb(b"{}"))
 requests = st.builds(
     Request,
     st.lists(parts, min_size=1, max_size=3, unique_by=lambda part: part.stream).map(tuple),
-    ids.map(tuple),
-    st.just((b"{}",)),
+    st.tuples(ids, st.sampled_from([NULL, write_text('{"t"}')])).map(
+        lambda made: tuple((write_uuid(each), *rest, NULL, NULL, made[1]) for each in made[0])
+    ),
     st.none() | st.just(b'{"q":[{"y":null,"g":["t"]}],"a":null}'),
     st.integers(1, 50),
 )
@@ -68,14 +73,17 @@ def test_streams_keep_their_order(waiting: list[Request], limits: Limits) -> Non
 @given(st.lists(requests, min_size=1, max_size=6))
 def test_composed(group: list[Request]) -> None:
     """The parameters name every part under its request's number, all ids in order, and the conditions of those that have one."""
-    parts_text, ids_text, events, conditions = compose(group)
-    assert decode(parts_text) == [
+    made = compose(group)
+    assert decode(made.parts) == [
         {"r": number, "s": part.stream, "x": part.expected, "n": part.size}
         for number, request in enumerate(group, 1)
         for part in request.parts
     ]
-    assert ids_text.strip("{}").split(",") == [each for request in group for each in request.ids]
-    assert len(decode(events)) == len(group)
+    events = [each for request in group for each in request.events]
+    assert made.ids.wire == UuidArray(each[0] for each in events).wire
+    assert made.data.wire == JsonbArray([rest[2]] * len(events)).wire
+    assert (made.metadata, made.occurred) == (None, None)
+    assert (made.tags is None) == all(each[6] == NULL for each in events)
     numbers = [number for number, request in enumerate(group, 1) if request.condition]
-    assert [each["r"] for each in decode(conditions or "[]")] == numbers
-    assert all(each["q"] and "a" in each for each in decode(conditions or "[]"))
+    assert [each["r"] for each in decode(made.conditions or "[]")] == numbers
+    assert all(each["q"] and "a" in each for each in decode(made.conditions or "[]"))

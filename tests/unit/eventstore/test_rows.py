@@ -8,6 +8,7 @@ import pytest
 from eventstore import NewEvent, PostgresSettings, RawEvent, event, registry
 from eventstore.codec import decode
 from eventstore.errors import LimitExceeded, UsageError
+from eventstore.postgres.array import NULL, write_integer, write_jsonb, write_moment, write_text
 from eventstore.postgres.rows import Writer
 
 
@@ -27,32 +28,34 @@ def writer(**limits: int) -> Writer:
 
 
 def test_what_is_left_out() -> None:
-    """What an event does not have is left out of its document; tags of the class and of the event are sorted into one list."""
+    """What an event does not have is NULL; tags of the class and of the event are one sorted array."""
     when = datetime(2020, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
-    events = [
-        NewEvent(Thing("é")),
-        NewEvent(RawEvent('a"b', {"x": 1}, 7), occurred_at=when, metadata={"k": "v"}),
-        NewEvent(Tagged("é"), tags={"z:1", "a:1"}),
+    plain, full, tagged = [
+        writer().elements("a", each)
+        for each in (
+            NewEvent(Thing("é")),
+            NewEvent(RawEvent('a"b', {"x": 1}, 7), occurred_at=when, metadata={"k": "v"}),
+            NewEvent(Tagged("é"), tags={"z:1", 'a"1'}),
+        )
     ]
-    assert [decode(writer().document("a", each)) for each in events] == [
-        {"t": "rows-test-thing", "v": 3, "d": {"name": "é"}},
-        {"t": 'a"b', "v": 7, "d": {"x": 1}, "m": {"k": "v"}, "o": "2020-01-01T12:00:00+02:00"},
-        {"t": "rows-test-tagged", "v": 1, "d": {"name": "é"}, "g": ["a:1", "thing:é", "z:1"]},
-    ]
+    assert plain[1:] == (write_text("rows-test-thing"), write_integer(3), write_jsonb('{"name":"é"}'.encode()), NULL, NULL, NULL)
+    assert full[1:3] == (write_text('a"b'), write_integer(7))
+    assert full[3:] == (write_jsonb(b'{"x":1}'), write_jsonb(b'{"k":"v"}'), write_moment(when), NULL)
+    assert tagged[6] == write_text('{"a\\"1","thing:é","z:1"}')
 
 
 @pytest.mark.parametrize("tags", [[""], ["x" * 257], ["a\0"], [7], "text"])
 def test_what_is_no_tag(tags: Any) -> None:
     """A tag is a text of 1 to 256 characters without NUL, and several come as a collection."""
     with pytest.raises(UsageError, match="tag"):
-        writer().document("a", NewEvent(Thing("x"), tags=tags))
+        writer().elements("a", NewEvent(Thing("x"), tags=tags))
 
 
 def test_too_many_tags() -> None:
     """More tags than the limit are refused with its name and setting."""
-    writer(max_event_tags=2).document("a", NewEvent(Tagged("x"), tags=["a"]))
+    writer(max_event_tags=2).elements("a", NewEvent(Tagged("x"), tags=["a"]))
     with pytest.raises(LimitExceeded, match=r"3 tags.*max_event_tags=2.*REFOLD_POSTGRES_MAX_EVENT_TAGS"):
-        writer(max_event_tags=2).document("a", NewEvent(Tagged("x"), tags=["a", "b"]))
+        writer(max_event_tags=2).elements("a", NewEvent(Tagged("x"), tags=["a", "b"]))
 
 
 def test_limit_counts_data_and_metadata() -> None:
@@ -83,5 +86,5 @@ def test_what_only_looks_like_nul(data: dict[str, Any]) -> None:
 def test_times_carry_their_zone() -> None:
     """A time without a zone is refused by name."""
     with pytest.raises(UsageError, match=r"datetime.now\(UTC\)"):
-        writer().document("a", NewEvent(Thing("x"), occurred_at=datetime(2020, 1, 1)))  # noqa: DTZ001
-    writer().document("a", NewEvent(Thing("x"), occurred_at=datetime(2020, 1, 1, tzinfo=UTC)))
+        writer().elements("a", NewEvent(Thing("x"), occurred_at=datetime(2020, 1, 1)))  # noqa: DTZ001
+    writer().elements("a", NewEvent(Thing("x"), occurred_at=datetime(2020, 1, 1, tzinfo=UTC)))
