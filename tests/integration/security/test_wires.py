@@ -22,7 +22,7 @@ from eventstore.postgres import checkout, open_engine
 from eventstore.postgres.access import check_wires
 from eventstore.postgres.engine import is_guarded
 from eventstore.settings import KafkaSettings, PostgresSettings
-from tests.integration.security.wires import KEY_PASSWORD, PROJECTOR, RELAY, Wires, make_users
+from tests.integration.security.wires import KEY_PASSWORD, PLAIN_USER, PROJECTOR, RELAY, Wires, make_users
 
 SECRET = "not-for-the-log"
 PREFIX = "wires"
@@ -93,6 +93,16 @@ async def test_every_kafka_client(secured: Facts) -> None:
 async def test_certificate(certified: Facts) -> None:
     """A certificate of ours, its key locked by a password, is a login of its own."""
     assert isinstance(await ask(KafkaSettings(**certified)), list)
+
+
+async def test_plain(secured: Facts) -> None:
+    """A password that is sent as it is, which TLS hides, is a login too; a wrong one is refused with the settings to look at."""
+    name, password = PLAIN_USER
+    settings = {**secured, "sasl_mechanism": "PLAIN", "sasl_username": name, "sasl_password": SecretStr(password)}
+    assert isinstance(await ask(KafkaSettings(**settings)), list)
+    with pytest.raises(Unreachable, match="REFOLD_KAFKA_SASL_USERNAME") as refused:
+        await ask(KafkaSettings(**{**settings, "sasl_password": SecretStr("another-password")}))
+    assert "another-password" not in str(refused.value)
 
 
 async def test_token(secured: Facts, tmp_path: Path) -> None:

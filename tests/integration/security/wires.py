@@ -162,6 +162,10 @@ def make_wires(folder: Path) -> Wires:
     return Wires(authority, stranger, bootstrap, ports["login"], ports["certificate"], postgres.address, stack, postgres)
 
 
+PLAIN_USER = ("plainly", "a-plain-password")
+"""Who the broker's own configuration knows, and the password."""
+
+
 def secure_broker(folder: Path, authority: Authority, ports: dict[str, int]) -> dict[str, str]:
     """Compose the broker's options: a listener with logins, one with certificates, and nobody may do what no list allows."""
     internal = f"PLAINTEXT://127.0.0.1:{ports['kafka']},CONTROLLER://127.0.0.1:{ports['controller']}"
@@ -176,8 +180,11 @@ def secure_broker(folder: Path, authority: Authority, ports: dict[str, int]) -> 
         "ssl.truststore.type": "PEM",
         "ssl.truststore.location": str(authority.file),
         "listener.name.ssl.ssl.client.auth": "required",
-        "listener.name.sasl_ssl.sasl.enabled.mechanisms": "SCRAM-SHA-512,OAUTHBEARER",
+        "listener.name.sasl_ssl.sasl.enabled.mechanisms": "SCRAM-SHA-512,OAUTHBEARER,PLAIN",
         "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": f"{module}.scram.ScramLoginModule required;",
+        "listener.name.sasl_ssl.plain.sasl.jaas.config": (
+            f'{module}.plain.PlainLoginModule required user_{PLAIN_USER[0]}="{PLAIN_USER[1]}";'
+        ),
         "listener.name.sasl_ssl.oauthbearer.sasl.jaas.config": (
             f'{module}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";'
         ),
