@@ -40,8 +40,9 @@ class Folder:
         for source in projection.sources:
             topic = topics[source.name]
             wanted = projection.wanted(source)
+            detailed = any(each.detailed for each in projection.handlers if each.source.name == source.name)
             self._readers[topic] = (
-                source.reader(wanted, self._opener) if isinstance(source, EventSource) else source.reader(wanted)
+                source.reader(wanted, self._opener, whole=detailed) if isinstance(source, EventSource) else source.reader(wanted)
             )
             for each in projection.handlers:
                 if each.source.name == source.name:
