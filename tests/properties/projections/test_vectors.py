@@ -141,8 +141,8 @@ def by_events(parts: list[list[LogRecord]]) -> dict[str, Any]:
 
 
 def by_columns(parts: list[list[LogRecord]], size: int) -> tuple[dict[str, Any], Any]:
-    """Archive in files of *size* records, and fold by columns."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Archive in files of *size* records, of odd ones where DuckDB can't read them itself, and fold by columns."""
+    with tempfile.TemporaryDirectory(prefix="[a]" if size % 2 else "a") as folder:
         place = Place(folder)
         chains: dict[tuple[str, int], list[Piece]] = {}
         for number, part in enumerate(parts):
