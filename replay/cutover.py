@@ -94,8 +94,10 @@ def wait_for_workers(engine: AsyncEngine, target: Generation) -> Reaching:
     """Give a `reach_vector` for a generation that workers feed: it looks until they have got there."""
 
     async def reach_vector(vector: Vector) -> None:
+        pause = 0.001
         async with checkout(engine) as connection:
-            while not has_reached(await read_vector(connection, target.id), vector):  # noqa: ASYNC110 - the event is another process's
-                await asyncio.sleep(0.01)
+            while not has_reached(await read_vector(connection, target.id), vector):
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, 0.02)
 
     return reach_vector

@@ -1,0 +1,119 @@
+"""Swaps under load: what readers notice of them, and whether any of them sees half of one.
+
+    python -m benchmarks.swap [--swaps 1000] [--rate 200] [--readers 4] [--json]
+
+Events come in all the time and go through relay, Kafka and workers, which feed two generations; readers read both tables every 50 ms,
+first without swaps, then while the two take turns in being live.
+Servers: those that `refold up` started, or the ones that REFOLD_* name. A database and topics of its own are made and dropped.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from benchmarks import ground
+from benchmarks.transfers import Seen, app, percentiles, read, running, serve, start
+from eventstore.postgres import migrate, open_engine
+from eventstore.postgres.engine import checkout
+from eventstore.postgres.store import PostgresEventStore
+from projections.catalogue import list_generations
+from projections.generation import State
+from projections.serving import ReadModels
+from replay.cutover import swap, wait_for_workers
+
+
+async def mark_rows(engine: AsyncEngine) -> None:
+    """Mark each generation's rows with its number."""
+    async with checkout(engine) as connection:
+        for each in await list_generations(connection, "transfers"):
+            for table in ("account", "tally"):
+                await connection.execute(f"UPDATE {each.schema_name}.{table} SET mark = {each.number}")
+
+
+async def swap_times(engine: AsyncEngine, count: int) -> list[float]:
+    """Let the live and the retired generation change places *count* times; give the milliseconds for which writers were held."""
+    held: list[float] = []
+    for _ in range(count):
+        async with checkout(engine) as connection:
+            target = next(each for each in await list_generations(connection, "transfers") if each.state is State.RETIRED)
+        done = await swap(
+            engine, target, wait_for_workers(engine, target), action="swap", grace_s=900, limit_s=60, detail={"benchmark": True}
+        )
+        held.append(1000 * done.held_s)
+    return held
+
+
+@contextlib.asynccontextmanager
+async def reading(models: ReadModels, readers: int) -> AsyncIterator[Seen]:
+    """Let so many readers read meanwhile."""
+    seen, stopping = Seen(), asyncio.Event()
+    tasks = [asyncio.create_task(read(models, seen, stopping)) for _ in range(readers)]
+    try:
+        yield seen
+    finally:
+        stopping.set()
+        await asyncio.gather(*tasks)
+
+
+async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure reads without swaps, then with them."""
+    engine = open_engine()
+    await migrate.migrate(engine)
+    models = ReadModels(engine, app)
+    worker = ("projections", "run", "--app", "benchmarks.transfers:app")
+    async with PostgresEventStore.open(engine=engine) as store, running(start("eventstore", "relay"), start(*worker)):
+        await serve(store, models)
+        await asyncio.to_thread(ground.replay, "transfers", app="benchmarks.transfers:app")
+        await mark_rows(engine)
+        async with running(start("benchmarks.transfers", "--rate", str(arguments.rate))):
+            await swap_times(engine, 5)
+            async with reading(models, arguments.readers) as calm:
+                await asyncio.sleep(arguments.seconds)
+            began = time.perf_counter()
+            async with reading(models, arguments.readers) as seen:
+                held = await swap_times(engine, arguments.swaps)
+            took = time.perf_counter() - began
+    await engine.dispose()
+    return {
+        "reads without swaps, ms": percentiles(calm.times),
+        "reads while swapping, ms": percentiles(seen.times),
+        "writers held, ms": percentiles(held),
+        "swaps": arguments.swaps,
+        "swaps a second": arguments.swaps / took,
+        "reads": len(seen.times),
+        "half reads": seen.half[:5] + calm.half[:5],
+        "back in time": seen.back[:5] + calm.back[:5],
+        "errors": seen.errors[:5] + calm.errors[:5],
+        "generations": sorted(seen.generations),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--swaps", type=int, default=1000)
+    parser.add_argument("--rate", type=float, default=200.0)
+    parser.add_argument("--readers", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of reading without swaps")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with ground.opened_ground():
+        os.environ["REFOLD_PROJECTIONS_LOOK_S"] = "0.2"
+        found = asyncio.run(measure(arguments))
+    if arguments.json:
+        print(json.dumps(found))
+        return
+    for name, value in found.items():
+        told = ", ".join(f"{key} {each:.1f}" for key, each in value.items()) if isinstance(value, dict) else value
+        print(f"{name:28} {told}")
+
+
+if __name__ == "__main__":
+    main()
