@@ -94,7 +94,7 @@ def make_events(end: int, accounts: int = ACCOUNTS, begin: int = 0) -> Iterator[
     """Make events number *begin* to *end* on so many *accounts*, the same ones every time."""
     chance = random.Random(7 + begin)
     for number in range(begin, end):
-        account = f"account-{chance.randrange(accounts)}"
+        account = f"account-{chance.randrange(accounts):06}"
         moved = MoneyMoved(account, chance.randrange(-50_000, 50_000), f"booking-{number}")
         yield account, NewEvent(moved, id=UUID(int=number + 1))
 

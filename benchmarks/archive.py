@@ -1,10 +1,10 @@
 """Rebuilds from an archive against rebuilds from Kafka: the same events, servers and process count, in one run.
 
-    python -m benchmarks.archive [--events 1000000] [--rounds 3]
+    python -m benchmarks.archive [--events 3000000] [--rounds 3]
 
 `handlers`: per-key balances by a handler of their own. `declared`: the same rows as aggregates. `detailed`: a minimum, a maximum, a last
-value and a count of different values beside them. From Kafka all are folded event by event; from the archive the declared ones by
-columns. Servers: those that `refold up` started, or the ones that REFOLD_* name. A database, topics and a directory are made and dropped.
+value and a count of different values beside them, in the first round alone. From Kafka all are folded event by event; from the archive
+the declared ones by columns. Servers: those that `refold up` started, or the ones that REFOLD_* name. All that is made is dropped.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 from benchmarks import ground
+from benchmarks.accounts import ACCOUNTS
 from eventstore.archive.archiver import Archiver
 from eventstore.archive.audit import survey
 from eventstore.archive.place import Place
@@ -31,6 +32,7 @@ WAYS = (
     ("detailed, Kafka", "detailed", False),
     ("detailed, archive", "detailed", True),
 )
+LEAST = 10.0
 
 
 async def fill_archive(url: str) -> dict[str, float]:
@@ -48,7 +50,7 @@ def measure(url: str, rounds: int) -> dict[str, list[float]]:
     rates: dict[str, list[float]] = {name: [] for name, _, _ in WAYS}
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-        for name, projection, archived in WAYS:
+        for name, projection, archived in WAYS[: 4 if number else None]:
             rates[name].append(ground.replay(projection, *(("--from-archive", url) if archived else ()))["rate"])
             print(f"  {name} {rates[name][-1]:,}/s", file=sys.stderr, flush=True)
     return rates
@@ -61,18 +63,21 @@ def show(rates: dict[str, list[float]]) -> str:
     for name, _, _ in WAYS:
         own = median[name] / median[f"{name.partition(',')[0]}, Kafka"]
         lines.append(f"{name:<24}{median[name]:>12,.0f}{own:>17.2f}{median[name] / median['handlers, Kafka']:>19.2f}")
+    ratio = median["declared, archive"] / median["handlers, Kafka"]
+    lines.append(f"{'met' if ratio >= LEAST else 'MISSED':<8}declared, archive / handlers, Kafka: {ratio:.2f}, wanted {LEAST:g}")
     return "\n".join(lines)
 
 
 def main() -> None:
     """Make a database, topics and a directory, measure, print, drop them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, default=3_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as url, ground.opened_ground():
-        asyncio.run(ground.fill(arguments.events))
+        asyncio.run(ground.make_tables())
+        asyncio.run(ground.publish(0, arguments.events, ACCOUNTS))
         facts: dict[str, Any] = asyncio.run(fill_archive(url))
         rates = measure(url, arguments.rounds)
     print(json.dumps(facts | rates) if arguments.json else show(rates))
