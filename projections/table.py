@@ -96,6 +96,11 @@ class Table(Generic[R]):
         """True when a row's key is one plain value rather than a tuple."""
         return len(self.key) == 1
 
+    def kind(self, column: str) -> type:
+        """Give the Python type of the values of *column*; object where only its SQL type is known."""
+        kind = self._kinds[column]
+        return kind[0] if isinstance(kind, tuple) else kind  # pyright: ignore[reportUnknownVariableType]
+
     def values(self, row: R) -> tuple[Any, ...]:
         """Give the row's values in column order."""
         values = self._getter(row)
@@ -146,6 +151,12 @@ class Table(Generic[R]):
         dialect = postgresql.dialect()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         statements = [CreateTable(self.table, include_foreign_key_constraints=()), *map(CreateIndex, self.indexes)]
         return [str(each.compile(dialect=dialect)).strip() for each in statements]  # pyright: ignore[reportUnknownArgumentType]
+
+    def ddl_in(self, schema: str) -> str:
+        """Give the statement that makes the table, its indexes left out, in *schema* if it is not there."""
+        elsewhere = self.table.to_metadata(sa.MetaData(), schema=schema)
+        dialect = postgresql.dialect()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return str(CreateTable(elsewhere, if_not_exists=True).compile(dialect=dialect))  # pyright: ignore[reportUnknownArgumentType]
 
     def sql_types(self) -> list[str]:
         """Give the PostgreSQL type of each column, in order."""

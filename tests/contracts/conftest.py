@@ -7,8 +7,9 @@ from eventstore.snapshot import Snapshots
 from eventstore.store import EventStore
 from eventstore.testing import MemoryEventStore, MemorySnapshots
 from tests.integration.eventstore.conftest import engine, postgres_template, settings, store
+from tests.stack.places import search_dir
 
-__all__ = ["engine", "postgres_template", "settings", "store"]
+__all__ = ["engine", "postgres_template", "search_dir", "settings", "store"]
 
 
 @pytest.fixture(params=["memory", "postgres"])
