@@ -15,6 +15,7 @@ MODULES = (
     "projections.settings",
     "replay.settings",
     "cdc.connect.settings",
+    "cdc.feed.settings",
     "compose.settings",
 )
 HEAD = """# Settings

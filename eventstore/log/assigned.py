@@ -18,8 +18,9 @@ class AssignedReader(Reader):
     `limit` bounds it: records at or past a partition's limit are not given, and are read again when the limit is lifted.
     """
 
-    def __init__(self, settings: KafkaSettings, group: str) -> None:
-        super().__init__(settings, group, bulk=True)
+    def __init__(self, settings: KafkaSettings, group: str, *, bulk: bool = True) -> None:
+        """*bulk* asks for large fetches; otherwise records are given as soon as they are there."""
+        super().__init__(settings, group, bulk=bulk)
         self._limit: dict[Partition, int] = {}
         self._held: set[TopicPartition] = set()
 

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from cdc import UNCHANGED, CapturedTable, Change, Infinity, Interval, Modes, Range
 from cdc.change import Op
+from cdc.feed import ChangeFeed, FeedSettings, Offer
 from cdc.translate import Translation, Translations
 from eventstore import (
     ANY_VERSION,
@@ -128,6 +129,7 @@ totals = revenue.table(Revenue, key="customer", indexes=[["cents"]])
 customers = CapturedTable("crm", "public.customers", full=True, modes=Modes())
 translation = Translation("customers", customers, stream="customer-{id}")
 translations = Translations(translation)
+changes: ASGIApp = ChangeFeed(Offer(customers, hidden=("email",), tenant="firm"), settings=FeedSettings(heartbeat_s=5))
 
 
 @translation.on("c", "u")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -21,6 +20,7 @@ from eventstore.moments import CRASHED
 from eventstore.postgres import PostgresEventStore, checkout
 from eventstore.settings import KafkaSettings
 from tests.integration.cdc.crm import Left, Moved, Registered, customers
+from tests.integration.cdc.topic import Table
 from tests.integration.eventstore.conftest import engine, kafka, postgres_template, settings, store
 from tests.stack.waiting import eventually
 
@@ -28,42 +28,6 @@ __all__ = ["engine", "kafka", "postgres_template", "settings", "store"]
 ROOT = Path(__file__).resolve().parents[3]
 APP = "tests.integration.cdc.crm:program"
 RUN = "import sys; from cdc.cli import main; sys.exit(main(sys.argv[1:]))"
-TYPES = ("string", "name"), ("string", "city")
-
-
-class Table:
-    """The topic of the captured table, as Debezium writes it."""
-
-    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
-        self._producer = producer
-        self.topic = topic
-        self.lsn = 1_000
-
-    async def write(self, op: str, key: int, name: str = "", city: str = "", lsn: int | None = None) -> None:
-        """Write one change; *lsn* None = the next one."""
-        self.lsn += 8
-        place = self.lsn if lsn is None else lsn
-        row = {"id": key, "name": name, "city": city}
-        fields = [{"type": "int32", "field": "id"}, *({"type": kind, "optional": True, "field": field} for kind, field in TYPES)]
-        source = {
-            "ts_us": 1_700_000_000_000_000 + place, "ts_ms": 1, "sequence": json.dumps([str(place), str(place)]), "schema": "public",
-            "table": "customer", "txId": place, "lsn": place, "snapshot": None, "db": "crm",
-        }  # fmt: skip
-        value = {"op": op, "before": None, "after": None if op == "d" else row, "source": source, "transaction": None}
-        schema = {"type": "struct", "fields": [{"type": "struct", "fields": fields, "field": "after"}]}
-        documents = (
-            {"schema": {"type": "struct", "fields": fields[:1]}, "payload": {"id": key}},
-            {"schema": schema, "payload": value},
-        )
-        written = [json.dumps(each, separators=(",", ":")).encode() for each in documents]
-        await self._producer.send_and_wait(self.topic, key=written[0], value=written[1], partition=key % 2)
-
-    async def live(self, count: int) -> None:
-        """Let customers come, move and leave."""
-        for key in range(count):
-            await self.write("c", key, f"name {key}", "Bonn")
-            await self.write("u", key, f"name {key}", "Trier")
-        await self.write("d", 0)
 
 
 @pytest.fixture
