@@ -118,13 +118,14 @@ async def teardown_connector(connect: ConnectClient, target: Target, deadline: f
     if target.dsn is None:
         raise PreconditionFailed(f"there is no connector {target.name} to name its database: give --file, or REFOLD_CDC_DSN")
     async with open_database(target.dsn) as database:
-        gone["slot"] = await _drop_slot(database, target.slot, deadline)
+        gone["slot"] = await release_slot(database, target.slot, deadline)
         gone["publication"] = await database.drop_publication(target.publication or target.slot)
     report("slot and publication dropped")
     return gone
 
 
-async def _drop_slot(database: SourceDatabase, slot: str, deadline: float) -> bool:
+async def release_slot(database: SourceDatabase, slot: str, deadline: float) -> bool:
+    """Drop the slot once nobody reads it; False = there was none. Raises HeldElsewhere when somebody goes on reading."""
     while (there := await database.read_slot(slot)) is not None:
         if not there["active"] and await database.drop_slot(slot):
             return True

@@ -167,6 +167,26 @@ async def read_owners(connection: Connection, generation: int) -> dict[Partition
     return {(topic, partition): Standing(*standing) for topic, partition, *standing in rows}
 
 
+class Counted(NamedTuple):
+    """A topic whose offsets a *generation* counts; *topic_id* is the topic's own as it was then, None where nobody knows."""
+
+    generation: int
+    topic: str
+    topic_id: UUID | None
+    next_offset: int
+
+
+async def read_counted(connection: Connection, topics: Iterable[str]) -> list[Counted]:
+    """Give which generations that are fed or built count the offsets of *topics*."""
+    rows = await (await connection.execute(load(PACKAGE, "read_counted"), {"topics": sorted(topics)})).fetchall()
+    return [Counted(generation, topic, UUID(known) if known else None, offset) for generation, topic, known, offset in rows]
+
+
+async def restart(connection: Connection, generation: int, topic: str) -> None:
+    """Count *topic* from its first record again: only for one that was lost and is filled anew by a snapshot."""
+    await connection.execute(load(PACKAGE, "restart_checkpoint"), {"generation": generation, "topic": topic})
+
+
 def has_reached(here: Mapping[Partition, int], there: Mapping[Partition, int]) -> bool:
     """Say whether vector *here* is at or past *there* in every partition of *there*."""
     return all(here.get(each, 0) >= offset for each, offset in there.items())

@@ -47,6 +47,10 @@ class Agreement:
         """Whether all that was compared is equal."""
         return all(each.is_equal for each in self.tables)
 
+    def covers(self, tables: Sequence[str]) -> bool:
+        """Say whether each of *tables* was compared with some read model."""
+        return {each.source for each in self.tables} >= set(tables)
+
     def facts(self) -> dict[str, Any]:
         """Give all of it for `--json`."""
         return {
@@ -88,9 +92,13 @@ class Verifier:
         """What the connector is called."""
         return find_names(self.connector, self.kafka)
 
+    def list_mirrors(self) -> tuple[list[Mirror], list[str]]:
+        """Give what can be compared, and why the rest can't."""
+        return find_mirrors(self.projections, self.names.prefix, self.connector.tables, self.kafka)
+
     def find(self) -> tuple[list[Mirror], list[str]]:
         """Find what can be compared. Raises UsageError when nothing can."""
-        mirrors, left_out = find_mirrors(self.projections, self.names.prefix, self.connector.tables, self.kafka)
+        mirrors, left_out = self.list_mirrors()
         if not mirrors:
             why = "; ".join(left_out) or f"no table of a projection is made from {', '.join(self.connector.tables)}"
             raise UsageError(f"nothing can be compared with the source {self.connector.name}: {why}", left_out=left_out)
@@ -105,7 +113,11 @@ class Verifier:
         if doubtful:
             self.report("something differs: it is looked at once more, at a newer point")
             found |= {str(each.mirror): each for each in await self._look(doubtful)}
-        tables = [found[str(each)].likeness for each in mirrors]
+        looked = [found[str(each)].likeness for each in mirrors]
+        tables = [each for each in looked if not each.remembers]
+        left_out += [
+            f"{each.projection}.{each.table} depends on more than the newest change" for each in looked if each.remembers
+        ]
         return Agreement(self.connector.name, tables, left_out, round(time.monotonic() - started, 2))
 
     async def _look(self, mirrors: Sequence[Mirror]) -> list[_Seen]:
@@ -123,7 +135,8 @@ class Verifier:
                 seen: list[_Seen] = []
                 for each in mirrors:
                     seen.append(_Seen(each, await comparer.compare(each, Point(reading, behind, ahead))))
-                    self.report(str(seen[-1].likeness))
+                    if not seen[-1].likeness.remembers:
+                        self.report(str(seen[-1].likeness))
                 return seen
 
     def _prove(self, connect: ConnectClient, database: SourceDatabase) -> Proof:

@@ -17,6 +17,7 @@ from eventstore.settings import KafkaSettings
 from projections.cli import opened_engine, require_app
 from projections.settings import ProjectionSettings
 from replay.agreement import Verifier
+from replay.recovery import Recovery
 
 
 def declare(commands: Any) -> None:
@@ -27,6 +28,13 @@ def declare(commands: Any) -> None:
     _add_shared(verify, 120.0)
     verify.add_argument("--ranges", type=int, default=64, metavar="N", help="ranges of keys to tell apart, default 64")
     verify.add_argument("--samples", type=int, default=5, metavar="N", help="differing rows to show of each table, default 5")
+    text = (
+        "find out what became of a source (slot, offsets, topics, server), bring it back, and prove that its read models equal it"
+    )
+    recover: argparse.ArgumentParser = commands.add_parser("recover", help=text, description=text)
+    recover.set_defaults(command=_recover)
+    _add_shared(recover, 300.0)
+    recover.add_argument("--dry-run", action="store_true", help="say what is wrong and what would be done, and change nothing")
 
 
 def _add_shared(parser: argparse.ArgumentParser, seconds: float) -> None:
@@ -50,3 +58,18 @@ async def _verify(arguments: argparse.Namespace, output: Output) -> int:
     facts = [each.facts() for each in done]
     output.result(facts[0] if len(facts) == 1 else facts, "\n".join(map(str, done)))
     return 0 if all(each.is_equal for each in done) else VerificationFailed.exit_code
+
+
+async def _recover(arguments: argparse.Namespace, output: Output) -> int:
+    kafka, given = KafkaSettings(), arguments.app or ProjectionSettings().app
+    app = list(require_app(given, ProjectionSettings())) if given else []
+    connectors = read_sources(arguments.sources, kafka)
+    deadline = time.monotonic() + arguments.timeout
+    async with opened_engine("refold cdc recover") as engine:
+        done = [
+            await Recovery(Verifier(each, app, engine, kafka, deadline, output.progress), output).run(dry_run=arguments.dry_run)
+            for each in connectors
+        ]
+    facts = [each.facts() for each in done]
+    output.result(facts[0] if len(facts) == 1 else facts, "\n".join(map(str, done)))
+    return 0 if all(each.is_proved for each in done) else VerificationFailed.exit_code

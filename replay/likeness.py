@@ -9,6 +9,7 @@ expected are those of the source, folded on by exactly these changes, and the co
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ from replay.history import read_history
 from replay.mirror import Maker, Mirror
 
 _PIECE = 5_000
+_PROBES = 50
 _POLL_S = 0.1
 _STALL_S = 30.0
 _MOST_GROUPS = 1_000_000
@@ -64,6 +66,8 @@ class Likeness:
     later: int = 0
     parked: int = 0
     refused: int = 0
+    remembers: bool = False
+    """Its rows depend on the changes that led to them and not on the newest alone, so that the source can't tell what they should be."""
     uncompared: list[str] = field(default_factory=list[str])
 
     @property
@@ -133,7 +137,9 @@ class Comparer:
         return found
 
     async def _confront(self, stage: _Stage, point: Point, found: Likeness) -> None:
-        await stage.fill(point.reading)
+        if not await stage.fill(point.reading):
+            found.remembers = True
+            return
         topic = stage.mirror.source.topic(self.kafka)
         behind, ahead = _of_topic(topic, point.behind), _of_topic(topic, point.ahead)
         here = await self._await_reached(stage, ahead)
@@ -201,10 +207,14 @@ class _Stage:
         self.maker = Maker(self.mirror)
         self._model = ReadModel(self.mirror.projection, HERE)
 
-    async def fill(self, reading: Reading) -> None:
-        """Make a row of each source row, in pieces where each has its own, else all together."""
-        source, rows = self.mirror.source, dict[Any, Any]()
+    async def fill(self, reading: Reading) -> bool:
+        """Make a row of each source row, in pieces where each has its own, else all together; False = the source does not tell."""
+        source, rows, first = self.mirror.source, dict[Any, Any](), list[Change]()
         async for change in reading.rows(source.table, source.columns):
+            if len(first) < _PROBES:
+                first.append(copy.deepcopy(change))
+                if len(first) > 1 and Maker(self.mirror).remembers(first[-2:]):
+                    return False
             self.maker.apply(change, rows)
             if len(rows) >= _PIECE and self.mirror.is_keyed:
                 await self._write(rows)
@@ -215,6 +225,7 @@ class _Stage:
                 )
         await self._write(rows)
         await self._model.require_key(self.connection, self.mirror.table.name)
+        return True
 
     async def advance(self, point: Point, start: Vector, until: Vector) -> int:
         """Fold on what the log has between *start* and *until*; give how many changes that were."""

@@ -7,9 +7,11 @@ and nobody could say from the source what it should hold.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from cdc.capture import CapturedTable
@@ -109,6 +111,26 @@ class Maker:
                 yield route.key(change, change.key)
             except Exception:
                 self.failed += 1
+
+    def remembers(self, changes: Sequence[Change]) -> bool:
+        """Say whether a row depends on more than its newest change, as a count or a trail does; tried with pairs of source rows.
+
+        One source row is given another's values, then its own again: what comes out must be what its own values alone make, or, where a
+        handler keeps the newer of two, what was there.
+        """
+        for one, other in pairwise(changes):
+            assert one.after is not None
+            assert other.after is not None
+            names = zip(one.key_names, one.key, strict=True)
+            earlier = replace(one, after={**copy.deepcopy(other.after), **dict(names)})
+            alone, before, after = dict[Any, Any](), dict[Any, Any](), dict[Any, Any]()
+            self.apply(copy.deepcopy(one), alone)
+            self.apply(copy.deepcopy(earlier), before)
+            self.apply(copy.deepcopy(earlier), after)
+            self.apply(replace(copy.deepcopy(one), op="u"), after)
+            if after not in (alone, before):
+                return True
+        return False
 
     def _settle(self, row: Any, before: Any) -> Any:
         """Keep what a change did not send, and leave out what can't be compared."""

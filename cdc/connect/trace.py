@@ -25,8 +25,8 @@ _KNOWN = (
     ("slot busy", r"replication slot .* is active", "end the other connector, or the walsender that pg_replication_slots names"),
     ("slots used up", r"all replication slots are in use", "raise max_replication_slots or drop slots no one uses (pg_replication_slots)"),
     ("wal gone", r"no longer available on the server|requested WAL segment .* removed|slot .* was invalidated|can no longer get changes",
-     "the log the connector needs is gone: `cdc teardown` and `cdc apply` take a new snapshot"),
-    ("slot missing", r"replication slot .* does not exist", "the slot was dropped: `cdc teardown` and `cdc apply` take a new snapshot"),
+     "the log the connector needs is gone: `cdc recover` takes a new snapshot, and proves that read models equal their source"),
+    ("slot missing", r"replication slot .* does not exist", "the slot was dropped: `cdc recover` takes a new snapshot"),
     ("publication", r"publication .* does not exist", "run `cdc apply`, which creates the publication"),
     ("too large", r"RecordTooLargeException", "raise max.message.bytes of the topic and producer.override.max.request.size"),
     ("value", r"Failed to properly convert data value for '([^']+)'", ("Debezium can't send an unchanged TOAST value, or an inner array, "

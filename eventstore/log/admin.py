@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
+from uuid import UUID
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -25,6 +26,7 @@ from aiokafka.errors import (
 from eventstore.errors import PreconditionFailed
 from eventstore.log.client import connect_options, diagnose, unreachable
 from eventstore.log.groups import DeleteGroups
+from eventstore.log.identity import find_topic_ids
 from eventstore.settings import KafkaSettings
 
 _STARTING = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
@@ -86,6 +88,10 @@ class Admin:
     async def topics(self) -> list[str]:
         """List the topics that begin with the configured prefix."""
         return sorted(each for each in await self._client.list_topics() if each.startswith(self._settings.topic_prefix))
+
+    async def topic_ids(self, names: Iterable[str]) -> dict[str, UUID]:
+        """Give Kafka's id of each existing topic of *names*: one that is made anew gets another. Empty from a broker without ids."""
+        return await find_topic_ids(self._client._client, sorted(names))
 
     async def configuration(self, name: str) -> dict[str, str]:
         """Give the effective configuration of topic *name*, such as `retention.ms`. Raises PreconditionFailed without it."""
