@@ -69,6 +69,7 @@ def follow(*command: str) -> Course:
             course.samples.append((done[0], _look(process.pid)))
             time.sleep(0.1)
         listener.join()
+        process.stderr.close()
         process.returncode = os.waitstatus_to_exitcode(ended[1])
         output.seek(0)
         said = output.read().strip().splitlines()

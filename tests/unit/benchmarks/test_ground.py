@@ -1,0 +1,42 @@
+"""What benchmarks stand on: programs that are followed, and tables of ratios."""
+
+import sys
+
+import pytest
+
+from benchmarks import ground
+from benchmarks.replay import TARGETS, TEXTS, show
+
+PROGRAM = """
+import sys
+print('{"progress":"build","done":7}', file=sys.stderr, flush=True)
+held = bytearray(64 << 20)
+print('a line before')
+print('{"rate": 12.5}')
+"""
+
+
+def test_follows_a_program() -> None:
+    """A program's last line is its facts, and its memory is known at its highest."""
+    course = ground.follow(sys.executable, "-c", PROGRAM)
+    assert course.facts == {"rate": 12.5}
+    assert course.peak > 64
+
+
+def test_ends_with_a_program_that_fails() -> None:
+    """A benchmark ends with the words of the program that failed."""
+    with pytest.raises(SystemExit, match="no such luck"):
+        ground.child(sys.executable, "-c", "raise SystemExit('no such luck')")
+
+
+def test_shows_ratios() -> None:
+    """The table has a line for everything measured, and says which targets are met and which are missed."""
+    found = {name: [{"rate": 1_000.0, "peak_mb": 10.0}] for name in TEXTS}
+    found["bare"][0]["rate"] = 1_500.0
+    found["eventsourcing"][0]["rate"] = 2.0
+    lines = show(found).splitlines()
+    assert len(lines) == 1 + len(TEXTS) + len(TARGETS)
+    said = {line.partition(":")[0].split(maxsplit=1)[1]: line.split()[0] for line in lines[1 + len(TEXTS) :]}
+    assert said["balances / bare"] == "MISSED"
+    assert said["balances / eventsourcing"] == "met"
+    assert said["ledger / bare"] == "met"
