@@ -1,6 +1,7 @@
 """Projections: read models folded from events and changes, versioned, and served while they are rebuilt."""
 
 from projections.aggregate import Aggregate, Count, Distinct, First, Last, Max, Min, Sum
+from projections.effect import Attempt
 from projections.grouping import Day, Hour, Month
 from projections.projection import Projection
 from projections.registry import Projections
@@ -8,6 +9,7 @@ from projections.table import Table
 
 __all__ = [
     "Aggregate",
+    "Attempt",
     "Count",
     "Day",
     "Distinct",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from eventstore.errors import RefoldError
@@ -16,12 +17,14 @@ from eventstore.postgres.statements import load
 from eventstore.privacy.opener import Opener
 from eventstore.source import Record
 from projections.checkpoint import PACKAGE, Partition
+from projections.dispatch import Dispatch, Errand
 from projections.fold import Folder
 from projections.generation import Generation
 from projections.parking import Patience, park
 from projections.projection import Projection
+from projections.readmodels.freehand import Freehand
 from projections.readmodels.postgres import ReadModel
-from projections.step import Failure, HandlerFailed, Plan
+from projections.step import Failure, HalfApplied, HandlerFailed, Plan
 
 Batch = Mapping[Partition, Sequence[Record]]
 NEVER = Patience(0, 0.0, 0.0)
@@ -43,14 +46,20 @@ class Applier:
         topics: Mapping[str, str],
         connection: Connection,
         opener: Opener | None,
+        *,
+        effects: bool,
     ) -> None:
         self.generation = generation
         self.read_model = ReadModel(projection, generation.schema_name)
-        self.folder = Folder(projection, topics, complete=False, opener=opener)
+        self.folder = Folder(projection, topics, complete=False, opener=opener, effects=effects)
         self.patience = NEVER
         self.hold_s = 300.0
+        self.dispatch: Dispatch | None = None
         self._projection = projection
         self._connection = connection
+        self._freehand = Freehand(projection, generation.schema_name, connection)
+        self._waiting: list[Plan] = []
+        self._spoilt: dict[tuple[str, int, int], str] = {}
         self._failures: list[Failure] = []
         self._opener = opener if projection.has_personal else None
         self._lost: set[tuple[str, Any]] = set()
@@ -59,6 +68,67 @@ class Applier:
         """Fetch the keys that the batch's personal fields need, in one look-up."""
         if self._opener is not None:
             await self._opener.prepare([each.value for records in batch.values() for each in records])
+
+    async def _call(self, plans: Sequence[Plan], *, carefully: bool) -> None:
+        """Run the SQL handlers; *carefully*: record by record, each of which takes back what it did when it fails and is set aside."""
+        calls = [each for plan in plans for each in plan.calls]
+        if not calls:
+            return
+        if not carefully:
+            try:
+                await self._freehand.run(calls)
+            except Exception as error:
+                self._raise_lost(error)
+                raise HandlerFailed(self.folder.describe(error)) from (None if self._opener else error)
+            return
+        for plan in plans:
+            spoilt = await self._try_calls(plan)
+            self._failures.extend(self.folder.set_aside(plan, spoilt))
+
+    async def _try_calls(self, plan: Plan) -> dict[int, str]:
+        spoilt: dict[int, str] = {}
+        poisoned: set[bytes] = set()
+        for at, calls in groupby(plan.calls, key=lambda each: each.at):
+            key = plan.records[at].key
+            if key in poisoned:
+                continue
+            try:
+                async with self._connection.transaction():
+                    await self._freehand.run(list(calls))
+            except Exception as error:
+                self._raise_lost(error)
+                spoilt[at] = self.folder.describe(error)
+                if key is not None:
+                    poisoned.add(key)
+        return spoilt
+
+    def _set_aside(self, plan: Plan) -> None:
+        """Take out of *plan* what a first careful attempt has found."""
+        if self._spoilt:
+            known = {at: self._spoilt.get((each.topic, each.partition, each.offset)) for at, each in enumerate(plan.records)}
+            self._failures.extend(self.folder.set_aside(plan, {at: why for at, why in known.items() if why is not None}))
+
+    def _require_whole(self, plans: Sequence[Plan]) -> None:
+        """Raise HalfApplied when a fold refused records whose SQL was run."""
+        called = {(each.topic, each.partition, each.offset) for plan in plans for each in plan.called()}
+        found = {
+            place: each.reason
+            for each in self._failures
+            if called and not each.waits and (place := (each.record.topic, each.record.partition, each.record.offset)) in called
+        }
+        if found:
+            raise HalfApplied(found)
+
+    def _list_errands(self, plans: Sequence[Plan], failures: Sequence[Failure]) -> list[Errand]:
+        """Give the effects of what was applied; what is set aside has none yet."""
+        failed = {(each.record.topic, each.record.partition, each.record.offset) for each in failures}
+        found = [(plan.records[at], name, event_id) for plan in plans for at, name, event_id in plan.errands]
+        return [Errand(name, id_, each) for each, name, id_ in found if (each.topic, each.partition, each.offset) not in failed]
+
+    def _raise_lost(self, error: Exception) -> None:
+        """Raise *error* if the connection is gone with it, so that it is no fault of a record."""
+        if self._connection.closed or self._connection.broken:
+            raise error
 
     async def _load(self, plans: Sequence[Plan], *, carefully: bool) -> None:
         if self.folder.is_whole and not carefully:

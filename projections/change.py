@@ -25,6 +25,8 @@ def describe_parts(projection: Projection) -> dict[str, Any]:
     handlers: dict[str, list[str]] = {}
     for each in projection.handlers:
         handlers.setdefault(_name_handler(each), []).append(digest(each.function) + (digest(each.key) if each.key else ""))
+    for each in projection.sql_handlers:
+        handlers.setdefault(f"{each.message} -> SQL of {each.function.__name__}", []).append(digest(each.function))
     return {
         "version": projection.version,
         "columns": {each.name: _describe_columns(each) for each in projection.tables},

@@ -58,6 +58,11 @@ class Chaos:
     def __init__(self, projection: Projection, seed: int = 0) -> None:
         if any(each.source is not EVENTS for each in projection.handlers):
             raise UsageError(f"{projection.name}: chaos makes events, and this projection reads a captured table too")
+        if projection.sql_handlers:
+            raise UsageError(
+                f"{projection.name}: chaos folds without a database, and this projection has SQL handlers. Replay it: a rebuild "
+                "that differs from the live rows is refused."
+            )
         self.projection = projection
         self.seed = seed
         self.said: list[str] = []

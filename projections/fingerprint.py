@@ -23,6 +23,7 @@ def fingerprint(projection: Projection) -> str:
             "tables": [_describe_table(each) for each in projection.tables],
             "handlers": sorted(_describe_handlers(projection)),
             "upcasters": _describe_upcasters(projection),
+            **_describe_sources(projection),
         }
     )
 
@@ -36,7 +37,17 @@ def _describe_handlers(projection: Projection) -> list[str]:
     return [
         " ".join([each.source.name, each.message, each.table.name, digest(each.function), digest(each.key) if each.key else ""])
         for each in projection.handlers
+    ] + [
+        " ".join([each.source.name, each.message, f"sql {number} {each.batch}", digest(each.function)])
+        for number, each in enumerate(projection.sql_handlers)
     ]
+
+
+def _describe_sources(projection: Projection) -> dict[str, Any]:
+    """Give the topics that only effects need, since a generation counts them; what effects do changes no row."""
+    folded = {each.source.name for each in projection.all_handlers}
+    more = sorted({each.source.name for each in projection.effects} - folded)
+    return {"sources": more} if more else {}
 
 
 def _describe_upcasters(projection: Projection) -> dict[str, Any]:

@@ -18,29 +18,42 @@ from typing import Any
 from eventstore.log.events import EventSource
 from eventstore.privacy.opener import Opener
 from eventstore.source import Reader, Record
-from projections.projection import Projection
+from projections.effect import Effect
+from projections.projection import Projection, SqlHandler
 from projections.route import ADDS, Route
 from projections.sheet import Sheet
-from projections.step import BEHIND, Failure, HandlerFailed, Plan, Step, describe, make_rows
+from projections.step import BEHIND, Call, Failure, HandlerFailed, Plan, Step, describe, gather_spans, make_rows
 
 
 class Folder:
     """Folds one projection's records over its sheets. *complete*: this fold alone fills the tables, from empty."""
 
     def __init__(
-        self, projection: Projection, topics: Mapping[str, str], *, complete: bool, opener: Opener | None = None
+        self,
+        projection: Projection,
+        topics: Mapping[str, str],
+        *,
+        complete: bool,
+        opener: Opener | None = None,
+        effects: bool = False,
     ) -> None:
-        """Take the topic's name of each source (by the source's name), and what opens personal fields."""
+        """Take the topic's name of each source (by the source's name), and what opens personal fields.
+
+        *effects*: find the effects of events too, as only the worker of a live generation must.
+        """
         self.projection = projection
         self._opener = (opener or Opener(None)) if projection.has_personal else None
         self.sheets = {each.name: Sheet(each, complete=complete) for each in projection.tables}
         self.parked: set[tuple[str, bytes | None]] = set()
         self._readers: dict[str, Reader] = {}
         self._routes: dict[tuple[str, str], list[Route]] = {}
+        self._sql: dict[tuple[str, str], list[SqlHandler]] = {}
+        self._effects: dict[tuple[str, str], list[Effect]] = {}
         for source in projection.sources:
             topic = topics[source.name]
-            wanted = projection.wanted(source)
-            detailed = any(each.detailed for each in projection.handlers if each.source.name == source.name)
+            expected = [each for each in projection.effects if effects and each.source.name == source.name]
+            wanted = projection.wanted(source).union(*(each.kinds for each in expected))
+            detailed = bool(expected) or any(each.detailed for each in projection.all_handlers if each.source.name == source.name)
             self._readers[topic] = (
                 source.reader(wanted, self._opener, whole=detailed) if isinstance(source, EventSource) else source.reader(wanted)
             )
@@ -48,6 +61,15 @@ class Folder:
                 if each.source.name == source.name:
                     route = Route.of(self.sheets[each.table.name], each)
                     self._routes.setdefault((topic, each.message), []).append(route)
+            for each in expected:
+                for message in each.kinds:
+                    self._routes.setdefault((topic, message), [])
+                    self._effects.setdefault((topic, message), []).append(each)
+            for each in projection.sql_handlers:
+                if each.source.name == source.name:
+                    self._routes.setdefault((topic, each.message), [])
+                    self._sql.setdefault((topic, each.message), []).append(each)
+        self.spans = {each.table.name for each in projection.handlers if each.spans}
 
     @property
     def cached(self) -> int:
@@ -62,7 +84,7 @@ class Folder:
     @property
     def is_whole(self) -> bool:
         """True when no batch needs anything loaded, neither rows nor what opens personal fields."""
-        return self._opener is None and all(each.is_whole for each in self.sheets.values())
+        return self._opener is None and not self._sql and not self.spans and all(each.is_whole for each in self.sheets.values())
 
     def read(self, records: Sequence[Record]) -> Plan:
         """Decode *records* of one topic, in order, and find the handlers and row keys that they reach. Runs no handler."""
@@ -71,7 +93,7 @@ class Folder:
             return plan
         topic = records[0].topic
         reader, add, parked = self._readers[topic], plan.steps.append, self.parked
-        routes = self._routes_of(topic)
+        routes, sql, effects = self._routes_of(topic), self._sql, self._effects
         opener, lost = self._opener, self._opener.lost if self._opener else 0
         for index, record in enumerate(_bare(records)):
             if parked and (topic, record.key) in parked:
@@ -88,6 +110,10 @@ class Folder:
                 for sheet, function, key_of, unpack, detail, scope in routes[name]:
                     key = scope(body, own) if scope else key_of(body) if key_of else unpack(own)
                     add((index, sheet, function, key, body, detail(body, raw) if detail else None))
+                plan.calls += [_call(index, each, body, raw) for each in sql.get((topic, name), ())] if sql else ()
+                plan.errands += (
+                    [(index, e.name, e.source.detail(body, raw).id) for e in effects.get((topic, name), ())] if effects else ()
+                )
             except Exception:
                 self._park((topic, record.key))
                 plan.failures.append(Failure(records[index], self._explain(records[index])))
@@ -123,7 +149,7 @@ class Folder:
     def fold(self, plan: Plan) -> None:
         """Run the handlers of *plan* in order. Raises HandlerFailed at the first one that raises; then the sheets are spoilt."""
         try:
-            for _, sheet, function, key, body, detail in plan.steps:
+            for _, sheet, function, key, body, detail in gather_spans(plan.steps, self.spans) if self.spans else plan.steps:
                 if key is ADDS:
                     sheet.added += make_rows(function, body, detail)
                     continue
@@ -142,11 +168,13 @@ class Folder:
             why = None if key is ADDS else sheet.table.refuse_key(key)
             if why is not None:
                 spoilt.setdefault(index, describe(why, private=self._opener is not None))
-        if not spoilt:
-            return []
+        return self.set_aside(plan, spoilt) if spoilt else []
+
+    def set_aside(self, plan: Plan, spoilt: Mapping[int, str]) -> list[Failure]:
+        """Take the records out of *plan* that *spoilt* names, with the reasons, and the later ones of their keys."""
         failures: list[Failure] = []
         poisoned: set[bytes | None] = set()
-        for index in sorted({each[0] for each in plan.steps}):
+        for index in sorted({each[0] for each in [*plan.steps, *plan.calls]}):
             record = plan.records[index]
             if record.key is not None and record.key in poisoned:
                 failures.append(Failure(record, BEHIND, waits=True))
@@ -156,6 +184,7 @@ class Folder:
                 failures.append(Failure(record, spoilt[index]))
         gone = {each.record.offset for each in failures}
         plan.steps[:] = [each for each in plan.steps if plan.records[each[0]].offset not in gone]
+        plan.calls[:] = [each for each in plan.calls if plan.records[each.at].offset not in gone]
         return failures
 
     def fold_carefully(self, plan: Plan) -> list[Failure]:
@@ -206,6 +235,8 @@ class Folder:
                 made |= _add_rows(sheet, make_rows(function, body, detail), made)
                 continue
             row = made[sheet, key] if (sheet, key) in made else copy.deepcopy(sheet.rows.get(key))
+            if sheet.table.name in self.spans:
+                body, detail = [body], None if detail is None else [detail]  # noqa: PLW2901 - a list of one
             made[sheet, key] = function(body, row, detail) if detail is not None else function(body, row)
         for (sheet, key), row in made.items():
             if row is not None:
@@ -230,6 +261,13 @@ class Folder:
         """Forget all rows, as after a failed fold or commit, or to give memory back."""
         for sheet in self.sheets.values():
             sheet.clear()
+
+
+def _call(index: int, handler: SqlHandler, body: Any, raw: Any) -> Call:
+    detail = handler.source.detail(body, raw) if handler.batch or handler.detailed else None
+    return Call(
+        index, handler.function, handler.batch, detail if handler.batch else (body, detail) if handler.detailed else (body,)
+    )
 
 
 def _bare(records: Sequence[Record]) -> Sequence[Any]:

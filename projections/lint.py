@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 from eventstore.event import registry as events
 from eventstore.meaning import find_functions
 from projections.projection import EVENTS, Projection
+from projections.refusal import refuse
 
 _CLOCK: Final = "gives another time at every replay; take the envelope's recorded_at or occurred_at"
 _CHANCE: Final = "gives another value at every replay; record it in the event, or derive it from the event's id"
@@ -79,6 +80,8 @@ RULES: Final[Mapping[str, str]] = {
     "redis.": _IO,
 }
 """What a call's full name is or begins with, and why that is no good. A rule that ends in a dot is about what lies below it."""
+_SQL = {"sqlalchemy.text", "sqlalchemy.sql._elements_constructors.text", "sqlalchemy.sql.expression.text"}
+"""Where SQLAlchemy's function may be found that makes a statement of text."""
 _MUTATORS = {
     "append",
     "add",
@@ -122,6 +125,8 @@ def _starts(projection: Projection) -> Iterator[tuple[str, Any]]:
         yield f"the handler of {each.message} for {each.table.name}", each.function
         if each.key:
             yield f"the key of {each.message} for {each.table.name}", each.key
+    for each in projection.sql_handlers:
+        yield f"the SQL handler of {each.message}", each.function
     yield from _default_starts(projection)
     wanted = projection.wanted(EVENTS)
     for kind in events:
@@ -181,6 +186,8 @@ class _Scope:
         name = self._resolve(node.func)
         if name and (why := find_rule(name)):
             yield f"`{ast.unparse(node.func)}()`", why
+        if name in _SQL and node.args and isinstance(node.args[0], ast.Constant) and (why := refuse(str(node.args[0].value))):
+            yield "an SQL statement", f"is refused: {why}"
         if isinstance(node.func, ast.Attribute) and node.func.attr in _MUTATORS:
             yield from self._judge_change(node.func.value)
         if name in {"builtins.list", "builtins.tuple"} and node.args and self._is_set(node.args[0]):

@@ -26,7 +26,7 @@ from projections.generation import Generation
 from projections.parking import AT_ONCE, Due, Parked, drop_parked, fail_parked, find_due, go_on, lock_parked
 from projections.projection import Projection
 from projections.readmodels.postgres import ReadModel
-from projections.step import Failure, HandlerFailed, Plan
+from projections.step import Failure, HalfApplied, HandlerFailed, Plan
 
 
 class Pipeline(Applier):
@@ -45,7 +45,7 @@ class Pipeline(Applier):
         exclusive: bool,
         opener: Opener | None = None,
     ) -> None:
-        super().__init__(projection, generation, topics, connection, opener)
+        super().__init__(projection, generation, topics, connection, opener, effects=not exclusive)
         self.held: dict[Partition, Claim] = {}
         self.applied = 0
         self.parked = 0
@@ -82,6 +82,12 @@ class Pipeline(Applier):
         self._moves.clear()
         self._failures.clear()
         self._lost.clear()
+        self._waiting.clear()
+
+    @property
+    def pending(self) -> int:
+        """How many rows and calls of SQL handlers wait for a commit."""
+        return self.folder.pending + sum(len(each.calls) for each in self._waiting)
 
     @property
     def vector(self) -> dict[Partition, int]:
@@ -98,7 +104,18 @@ class Pipeline(Applier):
         try:
             await self._apply(batch, seen, carefully=False)
         except HandlerFailed:
-            await self._apply(batch, seen, carefully=True)
+            await self._apply_carefully(batch, seen)
+
+    async def _apply_carefully(self, batch: Batch, seen: Mapping[Partition, int]) -> None:
+        """Apply record by record; one whose SQL was run before its fold failed makes it begin again without that record."""
+        self._spoilt.clear()
+        while True:
+            try:
+                await self._apply(batch, seen, carefully=True)
+            except HalfApplied as error:
+                self._spoilt |= error.reasons
+            else:
+                return
 
     async def _apply(self, batch: Batch, seen: Mapping[Partition, int], *, carefully: bool) -> None:
         before = set(self.folder.parked)
@@ -109,9 +126,12 @@ class Pipeline(Applier):
                 await advance(self._connection, self.generation.id, self.held, self._moves)
                 if self._shares:
                     await self._connection.execute(load(PACKAGE, "lock_tables"), {"generation": self.generation.id})
+                await self._call(plans, carefully=carefully)
                 await self._load(plans, carefully=carefully)
                 await self._fold_aside(plans, carefully=carefully)
+                self._require_whole(plans)
                 await self._write()
+                await self._dispatch(plans)
                 reach("batch.before_commit")
         except BaseException:
             self.forget()
@@ -121,6 +141,12 @@ class Pipeline(Applier):
         self._settle()
         self.folder.clear()
 
+    async def _dispatch(self, plans: Sequence[Plan]) -> None:
+        """Write down the effects of what this batch applied, if this generation is live and its worker says so."""
+        if self.dispatch is not None:
+            moves = {each: (self.held[each].next_offset, move.next_offset) for each, move in self._moves.items()}
+            await self.dispatch.record(self._connection, moves, self._list_errands(plans, self._failures))
+
     async def absorb(self, batch: Batch, seen: Mapping[Partition, int], *, carefully: bool = False) -> None:
         """Fold *batch* in memory; `commit` writes it. Raises HandlerFailed: forget, seek back to the last commit, and go carefully."""
         if self.folder.is_whole and not self.folder.parked and not carefully:
@@ -128,10 +154,14 @@ class Pipeline(Applier):
                 self.folder.run(records)
                 self._note_move(partition, records, seen)
             return
+        if carefully and self._projection.sql_handlers:
+            await self._apply_carefully(batch, seen)
+            return
         await self._prepare(batch)
         plans = self._read(batch, seen)
         await self._load(plans, carefully=carefully)
         self._fold(plans, carefully=carefully)
+        self._waiting += [each for each in plans if each.calls]
 
     def adopt(self, rows: Mapping[str, Sequence[Any]], moves: Mapping[Partition, Advance]) -> None:
         """Take over *rows*, by table, that were folded elsewhere from nothing up to *moves*; `commit` writes them."""
@@ -150,6 +180,7 @@ class Pipeline(Applier):
             return
         async with self._connection.transaction():
             await advance(self._connection, self.generation.id, self.held, self._moves)
+            await self._call(self._waiting, carefully=False)
             await self._write()
             reach("batch.before_commit")
         reach("batch.after_commit")
@@ -182,6 +213,7 @@ class Pipeline(Applier):
         for partition, records in batch.items():
             plan = self.folder.read(records)
             plans.append(plan)
+            self._set_aside(plan)
             self._failures.extend(plan.failures)
             self._lost |= plan.lost_keys()
             self._note_move(partition, records, seen)
@@ -247,12 +279,16 @@ class Pipeline(Applier):
         if records:
             await self._prepare({(records[0].topic, records[0].partition): records})
         plan = self.folder.read(records)
+        await self._call([plan], carefully=True)
         await self._load([plan], carefully=True)
         await self._fold_aside([plan], carefully=True)
+        self._require_whole([plan])
         failures = [*plan.failures, *self._failures]
         self._failures.clear()
         self._lost |= plan.lost_keys()
         await self._write()
+        if self.dispatch is not None:
+            await self.dispatch.add(self._connection, self._list_errands([plan], failures))
         return {each.record.offset: each for each in failures}
 
     async def _note_failed(self, due: Due, found: Sequence[Parked], failed: Mapping[int, Failure], *, more: bool) -> bool:
@@ -272,4 +308,5 @@ class Pipeline(Applier):
         self._moves.clear()
         self._failures.clear()
         self._lost.clear()
+        self._waiting.clear()
         self.folder.settle()

@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from eventstore.event import registry as events
 from eventstore.log.events import DocumentSource, EventSource
 from eventstore.source import Source
 from projections.aggregate import Aggregate
+from projections.effect import NOW, Effect, declare_effect
 from projections.grouping import By, Grouping, group
 from projections.table import Table, snake
 
@@ -35,7 +37,7 @@ class Handler:
     """One function: which messages of which source reach it, and under which row key.
 
     *key* None = the message's own key (the stream, the changed row's primary key). *detailed* = it takes the envelope too.
-    *adds* = it makes rows of its own and sees none.
+    *adds* = it makes rows of its own and sees none. *spans* = it takes all messages of a key that a batch has, as a list.
     """
 
     table: Table[Any]
@@ -45,6 +47,22 @@ class Handler:
     key: Callable[[Any], Any] | None
     detailed: bool
     adds: bool = False
+    spans: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SqlHandler:
+    """One function that writes by SQL of its own: which messages of which source reach it, one by one or *batch* by batch.
+
+    *detailed* = it takes the envelope too. *apart* = rows of two partitions never meet in it.
+    """
+
+    source: Source
+    message: str
+    function: Callable[..., Any]
+    batch: bool
+    detailed: bool
+    apart: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,8 @@ class Projection:
         self.metadata = sa.MetaData(schema=self.slug)
         self.tables: list[RowTable[Any]] = []
         self.handlers: list[Handler] = []
+        self.sql_handlers: list[SqlHandler] = []
+        self.effects: list[Effect] = []
         self.checks: list[Check] = []
 
     def __repr__(self) -> str:
@@ -113,6 +133,64 @@ class Projection:
         made.derive(grouping)
         return made
 
+    def sql(self, *kinds: type | Source, apart: bool = False) -> Callable[[F], F]:
+        """Handle messages by SQL: `handler(connection, event)`, or `(connection, event, envelope)`, writes what it likes.
+
+        *kinds* are event types and captured tables (their handler gets the change). The connection is SQLAlchemy's, inside of the
+        transaction that moves the checkpoint; it reaches the tables of this projection that have no other handlers, under their bare
+        names, and nothing else. *apart*: no two streams ever write the same row, so that workers need not wait for each other.
+        """
+        return self._declare_sql(kinds, batch=False, apart=apart)
+
+    def sql_batch(self, *kinds: type | Source, apart: bool = False) -> Callable[[F], F]:
+        """Do the same for many messages at once: `handler(connection, envelopes)`, in their order; of captured tables, the changes.
+
+        How messages are cut into batches must make no difference. A record that spoils a batch is tried alone, and parked.
+        """
+        return self._declare_sql(kinds, batch=True, apart=apart)
+
+    def _declare_sql(self, kinds: Sequence[Any], *, batch: bool, apart: bool) -> Callable[[F], F]:
+        def declare(function: F) -> F:
+            parameters = len(inspect.signature(function).parameters)
+            if inspect.iscoroutinefunction(function) or parameters not in ({2} if batch else {2, 3}):
+                takes = "(connection, envelopes)" if batch else "(connection, event) or (connection, event, envelope)"
+                raise UsageError(f"{function.__qualname__}: an SQL handler is a plain function that takes {takes}")
+            for each in kinds:
+                source = EVENTS if isinstance(each, type) else each
+                for name in [events.of(each).name] if source is EVENTS else sorted(source.messages):
+                    self.sql_handlers.append(SqlHandler(source, name, function, batch, batch or parameters > 2, apart))
+            return function
+
+        return declare
+
+    @property
+    def all_handlers(self) -> list[Handler | SqlHandler]:
+        """Every handler, of whatever kind."""
+        return [*self.handlers, *self.sql_handlers]
+
+    @property
+    def free_tables(self) -> list[RowTable[Any]]:
+        """The tables that SQL handlers write: those without handlers of their own."""
+        owned = {each.table.name for each in self.handlers}
+        return [each for each in self.tables if each.name not in owned] if self.sql_handlers else []
+
+    def effect(self, *kinds: type, name: str | None = None, begin: str | datetime = NOW) -> Callable[[F], F]:
+        """Declare what is done outside when an event was applied: `function(event)`, or `(event, attempt)`, plain or async.
+
+        It is called at least once for each event from *begin* on, which counts when a live worker first meets the effect: "now", the
+        "beginning", or a time; a rebuild calls nothing. What it returns is kept as JSON. An error is retried, then the effect is dead
+        until somebody decides (`projections effects`). *name* stays for life; by default it is the function's.
+        """
+
+        def declare(function: F) -> F:
+            made = declare_effect(name, EVENTS, frozenset(events.of(each).name for each in kinds), function, begin)
+            if any(each.name == made.name for each in self.effects):
+                raise UsageError(f"projection {self.name!r} has two effects called {made.name!r}: give one a name=")
+            self.effects.append(made)
+            return function
+
+        return declare
+
     def check(self, function: Callable[[], sa.Select[Any]]) -> Callable[[], sa.Select[Any]]:
         """Declare a check that a rebuilt generation must pass before it goes live: *function* selects what is wrong."""
         self.checks.append(Check(function.__name__, function))
@@ -130,16 +208,19 @@ class Projection:
 
     @property
     def sources(self) -> list[Source]:
-        """The sources its handlers read, each once, by name."""
-        return sorted({each.source.name: each.source for each in self.handlers}.values(), key=lambda each: each.name)
+        """The sources its handlers and effects read, each once, by name."""
+        found = [each.source for each in self.all_handlers] + [each.source for each in self.effects]
+        return sorted({each.name: each for each in found}.values(), key=lambda each: each.name)
 
     def wanted(self, source: Source) -> frozenset[str]:
         """Give the message names of *source* that some handler takes."""
-        return frozenset(each.message for each in self.handlers if each.source.name == source.name)
+        return frozenset(each.message for each in self.all_handlers if each.source.name == source.name)
 
     def owns(self, table: Table[Any]) -> bool:
         """Say whether each row of *table* is only ever written by one partition's owner, so that no lock is needed."""
         mine = [each for each in self.handlers if each.table is table]
+        if not mine:
+            return all(each.apart for each in self.sql_handlers)
         return all(each.key is None or each.adds for each in mine) and len({each.source.name for each in mine}) <= 1
 
 
@@ -196,6 +277,19 @@ class RowTable(Table[R], Generic[R]):
 
         return declare
 
+    def spans(self, *kinds: type, key: Callable[[Any], Any] | None = None) -> Callable[[F], F]:
+        """Handle all events of a key that a batch has, at once: `handler(events, row)`, or `(events, row, envelopes)`.
+
+        They come in their order, and how they are cut into lists must make no difference. It is a table's only handler.
+        """
+
+        def declare(function: F) -> F:
+            for kind in kinds:
+                self._add(EVENTS, events.of(kind).name, function, key, spans=True)
+            return function
+
+        return declare
+
     def on_change(self, source: Source, *, key: Callable[[Any], Any] | None = None) -> Callable[[F], F]:
         """Handle changes of a captured table: `handler(change, row)` gives the row to keep, None = delete.
 
@@ -217,10 +311,12 @@ class RowTable(Table[R], Generic[R]):
         key: Callable[[Any], Any] | None = None,
         *,
         adds: bool = False,
+        spans: bool = False,
     ) -> None:
         parameters, fewest = len(inspect.signature(function).parameters), 1 if adds else 2
         if parameters not in {fewest, fewest + 1}:
             takes = "(event) or (event, envelope)" if adds else "(event, row) or (event, row, envelope)"
+            takes = "(events, row) or (events, row, envelopes)" if spans else takes
             raise UsageError(f"{function.__qualname__} takes {parameters} parameters; a handler of this kind takes {takes}")
         if adds and self.tenant:
             raise UsageError(f"table {self.name!r} has tenants: its rows are written under their tenant's key, which takes on")
@@ -228,4 +324,10 @@ class RowTable(Table[R], Generic[R]):
             raise UsageError(
                 f"table {self.name!r} has both add and on handlers: rows that are added are never changed; use on for all"
             )
-        self.projection.handlers.append(Handler(self, source, message, function, key, parameters > fewest, adds))
+        if any(
+            each.function is not function for each in self.projection.handlers if each.table is self and (spans or each.spans)
+        ):
+            raise UsageError(
+                f"table {self.name!r} has a spans handler and another one: their order would depend on batches; let one take all"
+            )
+        self.projection.handlers.append(Handler(self, source, message, function, key, parameters > fewest, adds, spans))

@@ -22,7 +22,7 @@ class Projections:
         for each in projections:
             if each.name in self._by_name:
                 raise UsageError(f"two projections are called {each.name!r}: a name owns its tables, so each needs its own")
-            if not each.handlers:
+            if not each.all_handlers and not each.effects:
                 raise UsageError(f"projection {each.name!r} has no handler: declare one with @table.on(Event)")
             self._by_name[each.name] = each
 

@@ -85,6 +85,31 @@ class ProjectionSettings(BaseSettings):
         gt=0,
         description="Seconds that a worker which was asked to stop may take to finish its batch. Env REFOLD_PROJECTIONS_STOP_S.",
     )
+    effect_tasks: int = Field(
+        default=16, ge=1, description="Effects that a worker carries out at the same time. Env REFOLD_PROJECTIONS_EFFECT_TASKS."
+    )
+    effect_lease_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds after which an effect that was begun and not crossed off is called again; it may take four fifths of them. "
+        "Env REFOLD_PROJECTIONS_EFFECT_LEASE_S.",
+    )
+    effect_attempts: int = Field(
+        default=10, ge=1, description="How often an effect is tried before it is dead. Env REFOLD_PROJECTIONS_EFFECT_ATTEMPTS."
+    )
+    effect_retry_s: float = Field(
+        default=1.0,
+        gt=0,
+        description="Seconds before an effect is tried again; doubled each time. Env REFOLD_PROJECTIONS_EFFECT_RETRY_S.",
+    )
+    effect_retry_most_s: float = Field(
+        default=3600.0, gt=0, description="Most seconds between two of its attempts. Env REFOLD_PROJECTIONS_EFFECT_RETRY_MOST_S."
+    )
+    effect_keep_s: float = Field(
+        default=30 * 86400.0,
+        gt=0,
+        description="Seconds for which effects that were carried out stay in the ledger. Env REFOLD_PROJECTIONS_EFFECT_KEEP_S.",
+    )
     health_host: str = Field(
         default="127.0.0.1", description="Address that the health endpoints listen on. Env REFOLD_PROJECTIONS_HEALTH_HOST."
     )

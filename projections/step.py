@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from eventstore.errors import RefoldError
 from eventstore.source import Record
 from projections.route import ADDS
 from projections.sheet import Sheet
+
+
+class Call(NamedTuple):
+    """One call of an SQL handler to come, for the record *at* this index: *given* is what goes into a batch, or its arguments."""
+
+    at: int
+    function: Callable[..., Any]
+    batch: bool
+    given: Any
+
 
 Step = tuple[int, Sheet, Callable[..., Any], Any, Any, Any]
 """One handler call to come: index of the record, sheet, function, row key (ADDS = it makes rows), body, detail (None = none)."""
@@ -31,12 +43,23 @@ class HandlerFailed(Exception):
     """A handler raised in a fast fold, or made a row that PostgreSQL refuses: the batch must be folded again, carefully."""
 
 
+class HalfApplied(HandlerFailed):
+    """Records whose SQL was run were refused by a fold afterwards: begin again without them; *reasons* by topic, partition, offset."""
+
+    def __init__(self, reasons: Mapping[tuple[str, int, int], str]) -> None:
+        super().__init__(next(iter(reasons.values())))
+        self.reasons = reasons
+
+
 @dataclass(slots=True)
 class Plan:
     """What one batch of records amounts to before any handler ran."""
 
     records: Sequence[Record]
     steps: list[Step] = field(default_factory=list[Step])
+    calls: list[Call] = field(default_factory=list[Call])
+    errands: list[tuple[int, str, UUID]] = field(default_factory=list[tuple[int, str, UUID]])
+    """Index of the record, effect, event id."""
     failures: list[Failure] = field(default_factory=list[Failure])
     lost: set[int] = field(default_factory=set[int])
     """Indexes of the records that had lost personal data."""
@@ -47,6 +70,10 @@ class Plan:
             return set()
         lost = Plan(self.records, [each for each in self.steps if each[0] in self.lost])
         return {(table, key) for found in (lost.keys(), lost.added_keys()) for table, keys in found.items() for key in keys}
+
+    def called(self) -> list[Record]:
+        """Give the records that SQL handlers take, each once a call."""
+        return [self.records[each.at] for each in self.calls]
 
     def keys(self) -> dict[str, set[Any]]:
         """Give the row keys that the steps touch, by table name; those of added rows are not among them."""
@@ -91,3 +118,23 @@ def describe(error: BaseException, *, private: bool = False) -> str:
     if private and not isinstance(error, (RefoldError, HandlerFailed)):
         words = getattr(error, "plain", "its words are withheld, for they may quote personal data")
     return f"{type(error).__name__}: {words}{where}"
+
+
+def gather_spans(steps: Sequence[Step], tables: AbstractSet[str]) -> list[Step]:
+    """Make one step of all those of a row in *tables*, with its bodies and details as lists, in the place of the first."""
+    found: list[Step] = []
+    lists: dict[tuple[str, Any], tuple[list[Any], list[Any] | None]] = {}
+    for step in steps:
+        index, sheet, function, key, body, detail = step
+        if sheet.table.name not in tables:
+            found.append(step)
+            continue
+        place = sheet.table.name, key
+        if place not in lists:
+            lists[place] = [], None if detail is None else []
+            found.append((index, sheet, function, key, *lists[place]))
+        bodies, details = lists[place]
+        bodies.append(body)
+        if details is not None:
+            details.append(detail)
+    return found

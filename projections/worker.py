@@ -24,6 +24,7 @@ from eventstore.postgres.engine import Connection, ConnectionLost, checkout
 from eventstore.postgres.keys import opened_keyring
 from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
+from projections.agent import Agent
 from projections.catalogue import describe_actor
 from projections.checkpoint import refuse_anew
 from projections.generation import Generation
@@ -79,6 +80,7 @@ class Worker:
         self._topic_ids: Mapping[str, UUID] = {}
         self._most = FIRST_RECORDS
         self._reported = 0.0
+        self.agent: Agent | None = None
         self.partitions: list[Partition] = []
         self.pulse = Pulse(str(generation), time.monotonic())
 
@@ -115,6 +117,9 @@ class Worker:
             if keyring is None and self.projection.has_personal:
                 log.warning("%s: no master key is configured, so personal fields read as [sealed]", self.generation)
             pipeline = self._make_pipeline(topics, connection, Opener(keyring))
+            agent = Agent.of(self.projection, self.generation, self._engine, (self._kafka, self._settings), Opener(keyring))
+            pipeline.dispatch = agent and agent.dispatch
+            self.agent = agent
             reader = self._make_reader(sorted(topics.values()))
             self._pipeline, self._reader = pipeline, reader
             watching: asyncio.Task[None] | None = None
@@ -126,6 +131,8 @@ class Worker:
                     if watching.done():
                         watching.result()
             finally:
+                if agent:
+                    await agent.close()
                 if watching is not None:
                     watching.cancel()
                     await asyncio.gather(watching, return_exceptions=True)
@@ -149,6 +156,8 @@ class Worker:
         assert self._reader is not None
         self._topic_ids = await self._reader.topic_ids()
         start = await self._pipeline.claim(partitions, self._owner, self._topic_ids)
+        if self.agent:
+            await self.agent.tend(self._pipeline.held)
         self.partitions = sorted(partitions)
         log.info("%s: %d partitions claimed", self.generation, len(partitions))
         return start
@@ -161,6 +170,8 @@ class Worker:
                 started = time.monotonic()
                 await pipeline.apply(batch, await reader.seen())
                 self.pulse.committed = time.monotonic()
+                if self.agent:
+                    self.agent.wake()
                 self._most = adapt_size(
                     self._most, sum(map(len, batch.values())), self.pulse.committed - started, self._settings.batch_s
                 )
@@ -176,11 +187,12 @@ class Worker:
     async def _report(self, reader: GroupReader, pipeline: Pipeline) -> None:
         """Renew the claim, note how far the log was read, and try the parked keys whose time has come. Waits for no broker."""
         await pipeline.note_seen(await reader.seen())
+        filled = self.agent is None or await self.agent.tend(pipeline.held)
         self.pulse.committed = time.monotonic()
         due = await pipeline.find_due(MENDED)
         for each in due:
             log.info("%s: %d parked records applied from %s", self.generation, await pipeline.mend(each), each)
-        self._reported = 0.0 if len(due) == MENDED else time.monotonic()
+        self._reported = 0.0 if len(due) == MENDED or not filled else time.monotonic()
 
     async def _watch(self, reader: GroupReader, pipeline: Pipeline) -> None:
         """Ask Kafka every second where the log ends: an answer is the sign of life that an empty fetch is not.

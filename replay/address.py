@@ -56,7 +56,7 @@ def is_streamed(projection: Projection, table: Table[Any]) -> bool:
     """Say whether each row of *table* is folded from the one stream that its key names, so that other streams need not be read."""
     mine = [each for each in projection.handlers if each.table is table]
     whole = table.has_single_key or (table.tenant is not None and len(table.key) == 2)
-    return whole and all(each.key is None and not each.adds and each.source is EVENTS for each in mine)
+    return whole and bool(mine) and all(each.key is None and not each.adds and each.source is EVENTS for each in mine)
 
 
 def _split(pair: str) -> tuple[str, str]:

@@ -230,7 +230,7 @@ class Builder:
             return False
         folder = self._pipeline.folder
         due = time.monotonic() - self._committed > self._settings.commit_s
-        if due or folder.pending >= self._settings.commit_rows or folder.cached > 2 * self._settings.cache_rows:
+        if due or self._pipeline.pending >= self._settings.commit_rows or folder.cached > 2 * self._settings.cache_rows:
             return await self.commit()
         return True
 

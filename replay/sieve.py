@@ -26,6 +26,7 @@ Place = tuple[str, int, int]
 class Touch(NamedTuple):
     """One handler's call for one row: *made* is the row of an adding handler, ADDS for one that gets the row and gives the next.
 
+    *spans*: it takes lists.
     *set_aside*: the generation has parked the record, so that it had no effect. *lost*: it had lost personal data.
     """
 
@@ -38,11 +39,14 @@ class Touch(NamedTuple):
     made: Any
     set_aside: bool
     lost: bool
+    spans: bool
 
     def apply(self, row: Any) -> Any:
         """Give the row that comes after *row*."""
         if self.made is not ADDS:
             return self.made
+        if self.spans:
+            return self.function([self.body], row, *([] if self.detail is None else [[self.detail]]))
         return self.function(self.body, row, self.detail) if self.detail is not None else self.function(self.body, row)
 
 
@@ -87,10 +91,11 @@ class Sieve:
             aside = (record.topic, record.partition, record.offset) in self._parked
             rest = function, body, detail
             if key is not ADDS:
-                found.append(Touch(record, sheet.table, key, *rest, ADDS, aside, index in plan.lost))
+                spans = sheet.table.name in self._folder.spans
+                found.append(Touch(record, sheet.table, key, *rest, ADDS, aside, index in plan.lost, spans))
                 continue
             found.extend(
-                Touch(record, sheet.table, own, *rest, row, aside, index in plan.lost)
+                Touch(record, sheet.table, own, *rest, row, aside, index in plan.lost, spans=False)
                 for row in make_rows(function, body, detail)
                 if self._wanted(sheet.table, own := sheet.table.key_of(row))
             )

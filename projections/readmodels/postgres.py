@@ -95,9 +95,13 @@ class ReadModel:
             await self.require_key(connection, name)
 
     async def drop_keys(self, connection: Connection) -> None:
-        """Drop the primary keys of tables that hold no row yet: adding them to full tables is faster than keeping them."""
+        """Drop the primary keys of tables that hold no row yet: adding them to full tables is faster than keeping them.
+
+        SQL handlers rely on the keys of their tables, which keep them.
+        """
+        free = {each.name for each in self.projection.free_tables}
         for name, statements in self._statements.items():
-            if not (await (await connection.execute(statements.any_row)).fetchone()):
+            if name not in free and not (await (await connection.execute(statements.any_row)).fetchone()):
                 await connection.execute(statements.drop_key)
                 self._keyed.discard(name)
 
@@ -178,6 +182,9 @@ async def create_tables(connection: SqlAlchemyConnection, projection: Projection
         await translated.execute(CreateTable(table.table, if_not_exists=True))
         for statement in compose_policies(table, schema):
             await connection.exec_driver_sql(statement.as_string(None))
+    for table in projection.free_tables:  # their handlers look rows up while they are built
+        for index in table.indexes:
+            await translated.execute(CreateIndex(index, if_not_exists=True))
 
 
 async def create_indexes(connection: SqlAlchemyConnection, projection: Projection, schema: str) -> None:
