@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cdc.change import Decoder, Modes
+from cdc.change import Change, Decoder, Modes
+from cdc.change.place import find_place, remove_row, revise_row
+from cdc.change.text import write_row
 from eventstore.errors import UsageError
 from eventstore.settings import KafkaSettings
-from eventstore.source import Message, Reader, Record
+from eventstore.source import Message, Place, Reader, Record, Sweep
 from eventstore.stream import Position
 
 _UNSAFE = re.compile(r"[^a-zA-Z0-9._-]")
@@ -18,7 +20,7 @@ _UNSAFE = re.compile(r"[^a-zA-Z0-9._-]")
 
 @dataclass(frozen=True, slots=True)
 class CapturedTable:
-    """The changes of one table that a connector captures; implements `eventstore.source.Source`.
+    """The changes of one table that a connector captures; implements `eventstore.source.OrderedSource`.
 
     *connector* is its name in the TOML file, *table* `schema.table`. Handlers subscribe to the table's name and receive a
     `Change`, keyed by the primary key's values. *full* says that the table has REPLICA IDENTITY FULL: then `before` is given.
@@ -76,6 +78,29 @@ class CapturedTable:
     def position(self, record: Record) -> Position | None:  # noqa: ARG002
         """Give None: a change has no position in the event store."""
         return None
+
+    @property
+    def recalls(self) -> bool:
+        """True when changes hold the row as it was."""
+        return self.full
+
+    def place(self, body: Change) -> Place:
+        """Give where a change stands in the connector's order."""
+        return find_place(body)
+
+    def recall(self, body: Change) -> str:
+        """Give the row after a change as text."""
+        return write_row(body.row)
+
+    def remove(self, key: str, row: str | None, sweep: Sweep) -> Message:
+        """Make the delete of a row for which the log has none."""
+        change = remove_row(self.table, key, row, sweep)
+        return Message(self.table, change, change.key, None)
+
+    def revise(self, body: Change, row: str | None) -> Message:
+        """Make an update of a row that a snapshot found although it was known."""
+        change = revise_row(body, row)
+        return Message(self.table, change, change.key, None)
 
 
 def _pass_over(record: Record) -> Any:  # noqa: ARG001 - a Reader takes the record

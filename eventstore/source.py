@@ -7,7 +7,7 @@ messages, so it cannot tell, and need not know, how a fact reached the log.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from eventstore.settings import KafkaSettings
 from eventstore.stream import Position
@@ -77,4 +77,62 @@ class Source(Protocol):
 
     def position(self, record: Record) -> Position | None:
         """Give the store's position of *record*, whatever its type; None where the source has none."""
+        ...
+
+
+Act = Literal["appear", "read", "change", "vanish", "sweep"]
+
+
+class Place(NamedTuple):
+    """Where a message stands in the order of its source, and what it does to the row that it is about.
+
+    *key* names the row as text; None = it has no name. *act*: the row is new, was found by a snapshot, changed, went, or every row that
+    was there went. *order* rises with the source's commits while its log is the same one; *at* is the commit's time by the source's
+    clock, in microseconds. *snapshot* identifies the whole snapshot that the row belongs to, *ends* says that it was its last row;
+    *aside* marks a row that a snapshot beside the stream found, whose order says nothing.
+    """
+
+    key: str | None
+    act: Act
+    order: tuple[int, int]
+    at: int
+    snapshot: str | None = None
+    ends: bool = False
+    aside: bool = False
+
+
+class Sweep(NamedTuple):
+    """Where rows went that no message of their own took away, and *why*.
+
+    With a `truncate`, because a `snapshot` of the whole source no longer holds them, or `unseen`: a row came again, so it must have gone.
+    """
+
+    why: Literal["truncate", "snapshot", "unseen"]
+    order: tuple[int, int]
+    at: int
+
+
+@runtime_checkable
+class OrderedSource(Source, Protocol):
+    """A source that tells where its messages stand, so that repeated, late and vanished ones can be told apart from new ones."""
+
+    @property
+    def recalls(self) -> bool:
+        """Say whether messages that remove a row hold what the row was."""
+        ...
+
+    def place(self, body: Any) -> Place:
+        """Give where a message stands."""
+        ...
+
+    def recall(self, body: Any) -> str:
+        """Give the row after a message as text, from which `remove` makes the message of its going."""
+        ...
+
+    def remove(self, key: str, row: str | None, sweep: Sweep) -> Message:
+        """Make the message that takes away the row named *key*, last known as *row*."""
+        ...
+
+    def revise(self, body: Any, row: str | None) -> Message:
+        """Make the message that changes a row known as *row* out of one that found it anew."""
         ...

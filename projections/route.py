@@ -70,7 +70,6 @@ def _take_single(key: Any) -> Any:
 def _take_whole(key: Any) -> Any:
     if key == ():
         raise UsageError(
-            "this change has no row key, as when its table was truncated: the rows stay until the projection is replayed; "
-            "a handler declared with key= can take it"
+            "this change has no row key: its table has no primary key, so declare the handler with key=, or give the table one"
         )
     return key

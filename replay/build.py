@@ -16,6 +16,7 @@ from eventstore.log.consumer import Batch, Partition
 from eventstore.moments import reach
 from projections.catalogue import describe_actor
 from projections.checkpoint import Vector, has_reached
+from projections.copies import Comparison
 from projections.generation import Generation
 from projections.pipeline import Pipeline
 from projections.step import HandlerFailed
@@ -52,6 +53,7 @@ class Builder:
         self._limit: Vector | None = None
         self._part: Sequence[Partition] | None = None
         self._keyed = False
+        self.copied: Sequence[Comparison] = ()
 
     @property
     def vector(self) -> Vector:
@@ -172,11 +174,21 @@ class Builder:
             await self._go_back(self.vector)
             return False
         self._committed = time.monotonic()
+        if self._pipeline.awaits_ends:
+            await self._end_snapshots()
         await self._settle_keys()
         if self._pipeline.folder.cached > self._settings.cache_rows:
             self._pipeline.folder.evict(self._settings.cache_keys)
         reach("replay.building")
         return True
+
+    async def _end_snapshots(self) -> None:
+        """Let rows go that a snapshot read anew no longer holds: the first look notices its end, the second knows where the log ended."""
+        for _ in range(2):
+            looked_at = time.monotonic()
+            ends = await self._reader.ends(self.partitions)
+            await self._pipeline.note_seen(await self._reader.seen())
+            await self._pipeline.end_snapshots(looked_at, ends)
 
     async def _settle_keys(self) -> None:
         """Beside other processes, add the primary keys as soon as a stored row may be needed again, where no transaction is in the way."""
@@ -185,7 +197,7 @@ class Builder:
             self._keyed = True
 
     async def finish(self) -> None:
-        """Commit, and add the primary keys, which a build of full tables leaves to the end."""
+        """Commit, add the primary keys, which a build of full tables leaves to the end, and fill the sinks from the tables."""
         await self.commit()
         try:
             await self._pipeline.add_keys()
@@ -194,6 +206,11 @@ class Builder:
                 f"{self._pipeline.generation}: {error}; give each added row a key of its own, or declare the table's handlers with on"
             ) from error
         reach("replay.keys_added")
+        self.copied = await self._pipeline.fill_copies()
+        if wrong := [str(each) for each in self.copied if not each.is_equal]:
+            raise VerificationFailed(
+                f"{self._pipeline.generation}: {'; '.join(wrong)}. Does something else write to the sink? Run again: it is filled anew"
+            )
 
     async def report(self) -> None:
         """Tell PostgreSQL and Kafka how far the log was read, for lag."""

@@ -65,6 +65,8 @@ class Sieve:
     ) -> None:
         """Take the records' keys that can matter as *streams* (None = all), which spares decoding the rest."""
         self._folder = Folder(projection, topics, complete=False, opener=opener)
+        for ledger in self._folder.ledgers.values():
+            ledger.sheet.complete = True  # all marks come of the records read here
         self._opener = opener if projection.has_personal else None
         self._wanted = wanted
         self._parked = parked
@@ -74,12 +76,14 @@ class Sieve:
         """Give the touches of *batch*, in order within each partition."""
         found: list[Touch] = []
         for records in batch.values():
-            kept = records if self._streams is None else [each for each in records if each.key in self._streams]
+            kept = records if self._streams is None else [each for each in records if each.key is None or each.key in self._streams]
             if not kept:
                 continue
             if self._opener is not None:
                 await self._opener.prepare([each.value for each in kept])
-            found += self._pick(self._folder.read(kept))
+            plan = self._folder.read(kept)
+            self._folder.admit(plan)
+            found += self._pick(plan)
         return found
 
     def _pick(self, plan: Plan) -> list[Touch]:

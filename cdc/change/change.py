@@ -13,6 +13,8 @@ Row = dict[str, Any]
 Op = Literal["c", "u", "d", "r", "t", "m"]
 """create, update, delete, read (a snapshot's row), truncate, message (`pg_logical_emit_message`)."""
 
+Swept = Literal["truncate", "snapshot", "unseen"]
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,8 +45,19 @@ class Origin:
     @property
     def committed_at(self) -> datetime:
         """When the transaction committed (snapshot: when the row was read), by the database server's clock."""
+        return _EPOCH + timedelta(microseconds=self.committed_us)
+
+    @property
+    def knows_commit(self) -> bool:
+        """Whether the connector knew of a commit before this change: not in the snapshot with which it began."""
+        sequence: str | None = self._block.get("sequence")
+        return sequence is not None and not sequence.startswith("[null")
+
+    @property
+    def committed_us(self) -> int:
+        """The same in microseconds since 1970."""
         micros: int | None = self._block.get("ts_us")
-        return _EPOCH + timedelta(microseconds=self._block["ts_ms"] * 1000 if micros is None else micros)
+        return self._block["ts_ms"] * 1000 if micros is None else micros
 
     @property
     def database(self) -> str:
@@ -70,7 +83,8 @@ class Change:
     column defaults, which are no data. A column that an update did not send is `UNCHANGED`.
     *order* compares changes of one connector: (position of the last commit, position of the row). Equal pairs occur (COPY,
     a primary key's update); within a partition the Kafka offset decides. *total_order* is the place in the transaction, when
-    the connector sends transaction metadata.
+    the connector sends transaction metadata. *swept* says why a row went for which the log has no delete: with a `truncate`, or because
+    a `snapshot` of the whole table does not hold it, or `unseen` (it came again, so it must have gone).
     """
 
     op: Op
@@ -82,6 +96,7 @@ class Change:
     order: tuple[int, int]
     key_names: tuple[str, ...] = ()
     total_order: int | None = None
+    swept: Swept | None = None
 
     @property
     def row(self) -> Row:

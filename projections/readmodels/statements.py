@@ -19,13 +19,14 @@ from projections.table import Table
 class Statements:
     """All statements of one table in one schema.
 
-    *load* takes one array per key column; *stage*, *copy_stage* and *merge* bring in changed rows; *copy* adds rows known to be
-    new; *delete* takes one array per key column; *digest* gives the row count and an order-free digest; *hashes* streams key
-    and row hash in key order.
+    *load* takes one array per key column; *stage*, *copy_stage* and *merge* bring in changed rows, *unstage* forgets what was brought;
+    *copy* adds rows known to be new; *delete* takes one array per key column; *digest* gives the row count and an order-free digest;
+    *hashes* streams key and row hash in key order; *below* streams marks that stand below a place, and is for tables of marks alone.
     """
 
     load: sql.Composed
     stage: sql.Composed
+    unstage: sql.Composed
     copy_stage: sql.Composed
     merge: sql.Composed
     copy: sql.Composed
@@ -38,6 +39,7 @@ class Statements:
     add_key: sql.Composed
     drop_key: sql.Composed
     note_lost: sql.Composed
+    below: sql.Composed
     is_guarded: sql.Composed
 
 
@@ -55,6 +57,7 @@ def compose(table: Table[Any], schema: str) -> Statements:
         stage=sql.SQL("CREATE TEMP TABLE IF NOT EXISTS {stage} (LIKE {target}) ON COMMIT DELETE ROWS").format(
             stage=stage, target=target
         ),
+        unstage=sql.SQL("DELETE FROM {stage}").format(stage=stage),
         copy_stage=sql.SQL("COPY {stage} ({columns}) FROM STDIN").format(stage=stage, columns=columns),
         merge=_merge(table, target, stage, columns, keys),
         copy=sql.SQL("COPY {target} ({columns}) FROM STDIN").format(target=target, columns=columns),
@@ -76,6 +79,9 @@ def compose(table: Table[Any], schema: str) -> Statements:
             target=target, name=sql.Identifier(f"{table.name}_pkey")
         ),
         is_guarded=sql.SQL("SELECT row_security_active({})").format(sql.Literal(target.as_string(None))),
+        below=sql.SQL(
+            "SELECT {columns} FROM {target} WHERE alive AND (epoch, commit, event, rank) < (%s, %s, %s, %s) ORDER BY {keys}"
+        ).format(columns=columns, target=target, keys=keys),
         note_lost=sql.SQL(
             "INSERT INTO projections.redacted (generation, table_name, key) "
             "SELECT %s, {name}, jsonb_build_array({keys})::text FROM {picked} ON CONFLICT DO NOTHING"
