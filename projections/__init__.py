@@ -5,6 +5,7 @@ from projections.effect import Attempt
 from projections.grouping import Day, Hour, Month
 from projections.projection import Projection
 from projections.registry import Projections
+from projections.sink import Postgres, Search, Sink, Valkey
 from projections.table import Table
 
 __all__ = [
@@ -19,8 +20,12 @@ __all__ = [
     "Max",
     "Min",
     "Month",
+    "Postgres",
     "Projection",
     "Projections",
+    "Search",
+    "Sink",
     "Sum",
     "Table",
+    "Valkey",
 ]

@@ -16,15 +16,16 @@ from eventstore.postgres.engine import Connection, ConnectionLost
 from eventstore.postgres.statements import load
 from eventstore.privacy.opener import Opener
 from eventstore.source import Record
-from projections.checkpoint import PACKAGE, Partition
+from projections.checkpoint import PACKAGE, Partition, read_seen
 from projections.dispatch import Dispatch, Errand
 from projections.fold import Folder
 from projections.generation import Generation
+from projections.mark import HISTORY, Mark
 from projections.parking import Patience, park
 from projections.projection import Projection
 from projections.readmodels.freehand import Freehand
 from projections.readmodels.postgres import ReadModel
-from projections.step import Failure, HalfApplied, HandlerFailed, Plan
+from projections.step import Failure, HalfApplied, HandlerFailed, Plan, SweepFailed
 
 Batch = Mapping[Partition, Sequence[Record]]
 NEVER = Patience(0, 0.0, 0.0)
@@ -52,6 +53,7 @@ class Applier:
         self.generation = generation
         self.read_model = ReadModel(projection, generation.schema_name)
         self.folder = Folder(projection, topics, complete=False, opener=opener, effects=effects)
+        self.folder.set_partitions(generation.topics)
         self.patience = NEVER
         self.hold_s = 300.0
         self.dispatch: Dispatch | None = None
@@ -63,6 +65,7 @@ class Applier:
         self._failures: list[Failure] = []
         self._opener = opener if projection.has_personal else None
         self._lost: set[tuple[str, Any]] = set()
+        self._noticed: dict[tuple[str, int], float] = {}
 
     async def _prepare(self, batch: Batch) -> None:
         """Fetch the keys that the batch's personal fields need, in one look-up."""
@@ -147,6 +150,50 @@ class Applier:
             cause = None if self._opener else error
             raise HandlerFailed(f"a row can't be looked for: {self.folder.describe(error)}") from cause
 
+    async def _admit(self, plans: Sequence[Plan]) -> None:
+        """Decide which records of ordered sources are new, by their marks, and what they amount to."""
+        for plan in plans:
+            if plan.ledger is not None:
+                await self._load_rows({plan.ledger.sheet.table.name: plan.mark_keys()})
+                self._failures.extend(self.folder.admit(plan))
+
+    async def _sweep(self) -> None:
+        """Let handlers take away the rows that went without a word, which are those whose marks lie below the floor."""
+        for topic, ledger in [each for each in self.folder.ledgers.items() if each[1].is_due]:
+            self.folder.settle()
+            name, floor = ledger.sheet.table.name, ledger.history.floor
+            try:
+                async for marks in self.read_model.below(self._connection, name, floor):
+                    ledger.sheet.load([each.key for each in marks], marks)
+                    await self._remove(topic, ledger.find_gone(marks))
+            except HandlerFailed as error:
+                raise SweepFailed(str(error)) from error
+            ledger.history.swept = floor
+            await self._write_rows(again=True)
+
+    async def _end_snapshot(self, topic: str, looked_at: float, ends: Mapping[Partition, int]) -> None:
+        """Let the rows go that the last whole snapshot of *topic* did not hold, if all its partitions were read past its end."""
+        ledger = self.folder.ledgers[topic]
+        await self._load_rows({ledger.sheet.table.name: {HISTORY}})
+        history, numbers = ledger.history, range(ledger.partitions)
+        if history.awaited is None:
+            return
+        if not history.until:
+            if looked_at <= self._noticed.setdefault((topic, history.awaited), time.monotonic()):
+                return  # the log may have ended before the snapshot did when they looked
+            history.until = {each: ends[topic, each] for each in numbers}
+        seen = await read_seen(self._connection, self.generation.id)
+        history.end_awaited({each: seen.get((topic, each), 0) for each in numbers})
+        await self._write()
+
+    async def _remove(self, topic: str, marks: Sequence[Mark]) -> None:
+        plan = self.folder.remove(topic, marks)
+        await self._call([plan], carefully=False)
+        await self._load([plan], carefully=False)
+        await self._fold_aside([plan], carefully=False)
+        await self._write_rows(again=True)
+        self.folder.settle()
+
     async def _load_rows(self, touched: Mapping[str, set[Any]]) -> None:
         for table, keys in touched.items():
             sheet = self.folder.sheets[table]
@@ -177,6 +224,16 @@ class Applier:
                 self.folder.fold(plan)
 
     async def _write(self) -> None:
+        await self._write_rows()
+        await self._sweep()
+        await self.read_model.note_lost(self._connection, self.generation.id, self._lost)
+        for failure in self._failures:
+            await self._park(failure)
+
+    async def _write_rows(self, *, again: bool = False) -> None:
+        self.folder.seal()
+        if again:
+            await self.read_model.begin_again(self._connection)
         try:
             for sheet in self.folder.sheets.values():
                 await self.read_model.write(self._connection, sheet)
@@ -185,9 +242,6 @@ class Applier:
         except Exception as error:
             cause = None if self._opener else error
             raise HandlerFailed(f"a row can't be written: {self.folder.describe(error)}") from cause
-        await self.read_model.note_lost(self._connection, self.generation.id, self._lost)
-        for failure in self._failures:
-            await self._park(failure)
 
     async def _park(self, failure: Failure) -> None:
         retry_s = None if failure.waits else self.patience.wait_s(0)

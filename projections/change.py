@@ -16,7 +16,7 @@ from projections.projection import EVENTS, Handler, Projection
 from projections.table import Table
 
 Parts = Mapping[str, Any]
-_KINDS = {"handlers": "handler", "rows": "row class", "events": "event", "shapes": "key, indexes or tenant of"}
+_KINDS = {"handlers": "handler", "rows": "row class", "events": "event", "shapes": "key, indexes or tenant of", "sinks": "sink"}
 
 
 def describe_parts(projection: Projection) -> dict[str, Any]:
@@ -34,6 +34,7 @@ def describe_parts(projection: Projection) -> dict[str, Any]:
         "rows": {each.name: shorten([digest(each.row), describe_defaults(each.row)]) for each in projection.tables},
         "handlers": {name: shorten(sorted(found)) for name, found in handlers.items()},
         "events": {each.name: shorten(describe_event(each)) for each in events if each.name in wanted},
+        "sinks": {str(each): shorten(each.describe()) for each in projection.sinks},
     }
 
 
@@ -45,9 +46,9 @@ def list_changes(old: Parts, new: Parts) -> list[str]:
     for table in sorted({*old["columns"], *new["columns"]}):
         found += _compare_columns(table, old["columns"].get(table), new["columns"].get(table))
     for part, words in _KINDS.items():
-        before, after = old[part], new[part]
+        before, after = old.get(part, {}), new.get(part, {})
         gone, come = sorted({*before} - {*after}), sorted({*after} - {*before})
-        if part in {"handlers", "events"}:
+        if part in {"handlers", "events", "sinks"}:
             found += [f"{words} {each} is gone" for each in gone] + [f"{words} {each} is new" for each in come]
         found += [f"{words} {each} changed" for each in sorted({*before} & {*after}) if before[each] != after[each]]
     return found

@@ -17,12 +17,16 @@ from projections.table import Table
 
 def fingerprint(projection: Projection) -> str:
     """Give 12 hex digits. Raises UsageError for nothing: code without source counts by its bytecode."""
+    sinks = {"sinks": sorted(each.describe() for each in projection.sinks)} if projection.sinks else {}
+    marks = {"marks": [each.ddl() for each in projection.marks.values()]} if projection.marks else {}
     return shorten(
         {
             "version": projection.version,
             "tables": [_describe_table(each) for each in projection.tables],
             "handlers": sorted(_describe_handlers(projection)),
             "upcasters": _describe_upcasters(projection),
+            **marks,
+            **sinks,
             **_describe_sources(projection),
         }
     )

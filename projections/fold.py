@@ -17,7 +17,8 @@ from typing import Any
 
 from eventstore.log.events import EventSource
 from eventstore.privacy.opener import Opener
-from eventstore.source import Reader, Record
+from eventstore.source import Message, Reader, Record
+from projections.admission import Admission, list_routes
 from projections.effect import Effect
 from projections.projection import Projection, SqlHandler
 from projections.route import ADDS, Route
@@ -25,7 +26,7 @@ from projections.sheet import Sheet
 from projections.step import BEHIND, Call, Failure, HandlerFailed, Plan, Step, describe, gather_spans, make_rows
 
 
-class Folder:
+class Folder(Admission):
     """Folds one projection's records over its sheets. *complete*: this fold alone fills the tables, from empty."""
 
     def __init__(
@@ -41,6 +42,7 @@ class Folder:
 
         *effects*: find the effects of events too, as only the worker of a live generation must.
         """
+        super().__init__()
         self.projection = projection
         self._opener = (opener or Opener(None)) if projection.has_personal else None
         self.sheets = {each.name: Sheet(each, complete=complete) for each in projection.tables}
@@ -70,6 +72,7 @@ class Folder:
                     self._routes.setdefault((topic, each.message), [])
                     self._sql.setdefault((topic, each.message), []).append(each)
         self.spans = {each.table.name for each in projection.handlers if each.spans}
+        self._open_ledgers(projection, topics, complete=complete)
 
     @property
     def cached(self) -> int:
@@ -89,8 +92,14 @@ class Folder:
     def read(self, records: Sequence[Record]) -> Plan:
         """Decode *records* of one topic, in order, and find the handlers and row keys that they reach. Runs no handler."""
         plan = Plan(records)
-        if not records:
-            return plan
+        if records and (ledger := self.ledgers.get(records[0].topic)):
+            self._read_ordered(plan, ledger)
+        elif records:
+            self._read_plain(plan)
+        return plan
+
+    def _read_plain(self, plan: Plan) -> None:
+        records = plan.records
         topic = records[0].topic
         reader, add, parked = self._readers[topic], plan.steps.append, self.parked
         routes, sql, effects = self._routes_of(topic), self._sql, self._effects
@@ -117,13 +126,15 @@ class Folder:
             except Exception:
                 self._park((topic, record.key))
                 plan.failures.append(Failure(records[index], self._explain(records[index])))
-        return plan
 
     def run(self, records: Sequence[Record]) -> None:
         """Read and fold *records* of one topic in one pass: right only while `is_whole` and nothing is parked.
 
         Raises HandlerFailed at the first record that can't be read or applied; then the sheets are spoilt.
         """
+        if records[0].topic in self.ledgers:
+            self._run_ordered(records)
+            return
         reader = self._readers[records[0].topic]
         routes = self._routes_of(records[0].topic)
         try:
@@ -145,6 +156,18 @@ class Folder:
                         sheet.dirty.add(key)
         except Exception as error:
             raise HandlerFailed(self.describe(error)) from error
+
+    def _run_ordered(self, records: Sequence[Record]) -> None:
+        plan = self.read(records)
+        self.admit(plan)
+        if plan.failures:
+            raise HandlerFailed(plan.failures[0].reason)
+        self.fold(plan)
+
+    def _lay_out(self, plan: Plan, index: int, topic: str, message: Message) -> None:
+        for sheet, function, key, detail in list_routes(self._routes[topic, message.name], message):
+            plan.steps.append((index, sheet, function, key, message.body, detail))
+        plan.calls += [_call(index, each, message.body, message.raw) for each in self._sql.get((topic, message.name), ())]
 
     def fold(self, plan: Plan) -> None:
         """Run the handlers of *plan* in order. Raises HandlerFailed at the first one that raises; then the sheets are spoilt."""
@@ -180,6 +203,7 @@ class Folder:
                 failures.append(Failure(record, BEHIND, waits=True))
             elif index in spoilt:
                 poisoned.add(record.key)
+                plan.take_back(index)
                 self._park((record.topic, record.key))
                 failures.append(Failure(record, spoilt[index]))
         gone = {each.record.offset for each in failures}
@@ -200,6 +224,7 @@ class Folder:
                 made = self._try_record(steps)
             except Exception as error:
                 poisoned.add(record.key)
+                plan.take_back(index)
                 self._park((record.topic, record.key))
                 failures.append(Failure(record, self.describe(error)))
                 continue
@@ -249,6 +274,8 @@ class Folder:
 
     def settle(self) -> None:
         """Note that all changes are committed."""
+        for ledger in self.ledgers.values():
+            ledger.forget()
         for sheet in self.sheets.values():
             sheet.settle()
 
@@ -259,6 +286,8 @@ class Folder:
 
     def clear(self) -> None:
         """Forget all rows, as after a failed fold or commit, or to give memory back."""
+        for ledger in self.ledgers.values():
+            ledger.forget()
         for sheet in self.sheets.values():
             sheet.clear()
 

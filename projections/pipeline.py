@@ -22,11 +22,12 @@ from eventstore.stream import Position
 from projections.applier import Applier, Batch
 from projections.catalogue import note_mended
 from projections.checkpoint import PACKAGE, Advance, Claim, Partition, advance, claim, note_seen, require_held
+from projections.copies import Comparison, Copies
 from projections.generation import Generation
 from projections.parking import AT_ONCE, Due, Parked, drop_parked, fail_parked, find_due, go_on, lock_parked
 from projections.projection import Projection
 from projections.readmodels.postgres import ReadModel
-from projections.step import Failure, HalfApplied, HandlerFailed, Plan
+from projections.step import Failure, HalfApplied, HandlerFailed, Plan, SweepFailed
 
 
 class Pipeline(Applier):
@@ -52,8 +53,10 @@ class Pipeline(Applier):
         self.mended = 0
         self._exclusive = exclusive
         self._sources = {topics[each.name]: each for each in projection.sources}
-        self._shares = not all(projection.owns(each) for each in projection.tables)
+        swept = any(generation.topics.get(each, 1) > 1 for each in self.folder.ledgers)
+        self._shares = swept or not all(projection.owns(each) for each in projection.tables)
         self._moves: dict[Partition, Advance] = {}
+        self.copies = Copies(generation)
 
     async def claim(
         self, partitions: Sequence[Partition], owner: str, topic_ids: Mapping[str, UUID] | None = None
@@ -71,6 +74,7 @@ class Pipeline(Applier):
             if self._exclusive and untouched:
                 await self.read_model.drop_keys(self._connection)
         self.forget()
+        await self.copies.claim(self._connection, self.held)
         self.folder.parked = parked
         for sheet in self.folder.sheets.values():
             sheet.complete = self._exclusive and untouched
@@ -109,12 +113,16 @@ class Pipeline(Applier):
     async def _apply_carefully(self, batch: Batch, seen: Mapping[Partition, int]) -> None:
         """Apply record by record; one whose SQL was run before its fold failed makes it begin again without that record."""
         self._spoilt.clear()
+        self.folder.refusal = None
         while True:
             try:
                 await self._apply(batch, seen, carefully=True)
             except HalfApplied as error:
                 self._spoilt |= error.reasons
+            except SweepFailed as error:
+                self.folder.refusal = str(error)
             else:
+                self.folder.refusal = None
                 return
 
     async def _apply(self, batch: Batch, seen: Mapping[Partition, int], *, carefully: bool) -> None:
@@ -126,6 +134,7 @@ class Pipeline(Applier):
                 await advance(self._connection, self.generation.id, self.held, self._moves)
                 if self._shares:
                     await self._connection.execute(load(PACKAGE, "lock_tables"), {"generation": self.generation.id})
+                await self._admit(plans)
                 await self._call(plans, carefully=carefully)
                 await self._load(plans, carefully=carefully)
                 await self._fold_aside(plans, carefully=carefully)
@@ -159,6 +168,7 @@ class Pipeline(Applier):
             return
         await self._prepare(batch)
         plans = self._read(batch, seen)
+        await self._admit(plans)
         await self._load(plans, carefully=carefully)
         self._fold(plans, carefully=carefully)
         self._waiting += [each for each in plans if each.calls]
@@ -186,6 +196,21 @@ class Pipeline(Applier):
         reach("batch.after_commit")
         self._settle()
 
+    async def _write(self) -> None:
+        """Write to the tables, and what they took to the sinks: a copy has whatever the checkpoint says, when this commits."""
+        self.copies.forget()
+        await super()._write()
+        await self.copies.write(self.held, self._moves)
+
+    async def _write_rows(self, *, again: bool = False) -> None:
+        await super()._write_rows(again=again)
+        self.copies.note(self.folder.sheets)
+
+    async def fill_copies(self) -> list[Comparison]:
+        """Fill the sinks' copies from the complete tables, and compare them; nobody else may write meanwhile."""
+        await self.copies.fill(self._connection, self.vector)
+        return await self.copies.compare(self._connection)
+
     async def share_keys(self) -> None:
         """Add the primary keys outside of any transaction, beside other processes that build the same generation and do so too."""
         values = {"generation": self.generation.id}
@@ -203,6 +228,32 @@ class Pipeline(Applier):
         except UniqueViolation as error:
             detail = error.diag.message_detail or str(error)
             raise HandlerFailed(f"rows of table {error.diag.table_name} share a key: {detail}") from error
+
+    @property
+    def awaits_ends(self) -> bool:
+        """Whether a snapshot can end in one partition before it was read in another, so that `end_snapshots` has to be called."""
+        return any(each.partitions > 1 for each in self.folder.ledgers.values())
+
+    async def end_snapshots(self, looked_at: float, ends: Mapping[Partition, int]) -> None:
+        """Let rows go that a whole snapshot no longer holds, once every partition was read to where it had ended.
+
+        *ends* is where the log ended at *looked_at*, in monotonic seconds; nothing waits for a commit. Raises Fenced as `apply` does.
+        """
+        for topic, ledger in self.folder.ledgers.items():
+            mine = next((each for each in self.held if each[0] == topic), None)
+            if mine is None or ledger.partitions < 2:
+                continue
+            try:
+                async with self._connection.transaction():
+                    await require_held(self._connection, self.generation.id, mine, self.held[mine])
+                    await self._connection.execute(load(PACKAGE, "lock_tables"), {"generation": self.generation.id})
+                    await self._end_snapshot(topic, looked_at, ends)
+            except BaseException:
+                self.forget()
+                raise
+            self.folder.settle()
+            if not self._exclusive:
+                self.folder.clear()
 
     async def note_seen(self, seen: Mapping[Partition, int]) -> None:
         """Note how far the log was read, for lag."""
@@ -279,6 +330,7 @@ class Pipeline(Applier):
         if records:
             await self._prepare({(records[0].topic, records[0].partition): records})
         plan = self.folder.read(records)
+        await self._admit([plan])
         await self._call([plan], carefully=True)
         await self._load([plan], carefully=True)
         await self._fold_aside([plan], carefully=True)

@@ -19,14 +19,17 @@ import sqlalchemy as sa
 from eventstore.errors import UsageError
 from eventstore.event import registry as events
 from eventstore.log.events import DocumentSource, EventSource
-from eventstore.source import Source
+from eventstore.source import OrderedSource, Source
 from projections.aggregate import Aggregate
 from projections.effect import NOW, Effect, declare_effect
 from projections.grouping import By, Grouping, group
+from projections.mark import Mark, name_marks
+from projections.sink import Place, Sink
 from projections.table import Table, snake
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
+P = TypeVar("P", bound=Place)
 _NAME = re.compile(r"^[a-z][a-z0-9-]{0,38}$")
 EVENTS = EventSource()
 DOCUMENTS = DocumentSource(EVENTS)
@@ -88,6 +91,7 @@ class Projection:
         self.sql_handlers: list[SqlHandler] = []
         self.effects: list[Effect] = []
         self.checks: list[Check] = []
+        self.sinks: list[Sink[Any, Place]] = []
 
     def __repr__(self) -> str:
         return f"Projection({self.name!r}, version={self.version})"
@@ -212,6 +216,13 @@ class Projection:
         found = [each.source for each in self.all_handlers] + [each.source for each in self.effects]
         return sorted({each.name: each for each in found}.values(), key=lambda each: each.name)
 
+    @property
+    def marks(self) -> dict[str, Table[Mark]]:
+        """The tables, by source, in which the fold itself keeps what it has seen of each ordered source; readers never see them."""
+        hidden = sa.MetaData(schema=self.slug)
+        ordered = [each.name for each in self.sources if isinstance(each, OrderedSource)]
+        return {each: Table(Mark, key="key", metadata=hidden, name=name_marks(each)) for each in ordered}
+
     def wanted(self, source: Source) -> frozenset[str]:
         """Give the message names of *source* that some handler takes."""
         return frozenset(each.message for each in self.all_handlers if each.source.name == source.name)
@@ -254,6 +265,15 @@ class RowTable(Table[R], Generic[R]):
             return function
 
         return declare
+
+    def into(self, place: P) -> Sink[R, P]:
+        """Keep a copy of the rows in *place* too, level with this table; give what readers name it by."""
+        sink = Sink(self, place)
+        sink.check()
+        if any(each.table is self and each.place.kind == place.kind for each in self.projection.sinks):
+            raise UsageError(f"table {self.name!r} has a copy in {place.kind} already")
+        self.projection.sinks.append(sink)
+        return sink
 
     def derive(self, grouping: Grouping) -> None:
         """Let the rows be what *grouping* declares."""

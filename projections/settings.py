@@ -1,8 +1,10 @@
-"""Settings of the projections: workers, grace times, reads."""
+"""Settings of the projections: workers, grace times, reads, sinks."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from eventstore.settings import configure
@@ -142,4 +144,33 @@ class WebSettings(BaseSettings):
         gt=0,
         description="Seconds for which a browser keeps it; whatever a read model does not have by then is not waited for. "
         "Env REFOLD_WEB_COOKIE_S.",
+    )
+
+
+class SinkSettings(BaseSettings):
+    """Where sinks keep their copies."""
+
+    model_config = configure("REFOLD_SINKS_")
+
+    valkey_url: SecretStr | None = Field(
+        default=None,
+        description="valkey:// or valkeys:// URL of Valkey or Redis, with its password. Env REFOLD_SINKS_VALKEY_URL.",
+    )
+    valkey_prefix: str = Field(
+        default="refold",
+        pattern=r"^[A-Za-z0-9_.-]{1,60}$",
+        description="What every key in Valkey begins with; apps that share a server need different ones. Env REFOLD_SINKS_VALKEY_PREFIX.",
+    )
+    search_dir: Path = Field(
+        default=Path(".refold/search"),
+        description="Directory of the search indexes, the same for workers and web processes: one machine, or a volume whose file locks "
+        "work for all of them. Env REFOLD_SINKS_SEARCH_DIR.",
+    )
+    postgres_dsn: SecretStr | None = Field(
+        default=None, description="libpq URI of the other database that holds copies for reports. Env REFOLD_SINKS_POSTGRES_DSN."
+    )
+    timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Seconds that a sink may take to answer before it counts as unreachable. Env REFOLD_SINKS_TIMEOUT_S.",
     )

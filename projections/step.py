@@ -10,7 +10,9 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from eventstore.errors import RefoldError
-from eventstore.source import Record
+from eventstore.source import Message, Place, Record
+from projections.ledger import Ledger
+from projections.mark import HISTORY, Mark
 from projections.route import ADDS
 from projections.sheet import Sheet
 
@@ -51,6 +53,10 @@ class HalfApplied(HandlerFailed):
         self.reasons = reasons
 
 
+class SweepFailed(HandlerFailed):
+    """A handler refused the going of a row that went with others: the record that tells of it must be set aside."""
+
+
 @dataclass(slots=True)
 class Plan:
     """What one batch of records amounts to before any handler ran."""
@@ -63,6 +69,21 @@ class Plan:
     failures: list[Failure] = field(default_factory=list[Failure])
     lost: set[int] = field(default_factory=set[int])
     """Indexes of the records that had lost personal data."""
+    ledger: Ledger | None = None
+    """For records of an ordered source: what decides which of *places* are new, and makes the steps (`Folder.admit`)."""
+    places: list[tuple[int, Message, Place]] = field(default_factory=list[tuple[int, Message, Place]])
+    before: dict[int, tuple[str, Mark | None]] = field(default_factory=dict[int, tuple[str, Mark | None]])
+    """By record: the mark that it replaced."""
+
+    def mark_keys(self) -> set[str]:
+        """Give the keys of the marks that decide about *places*."""
+        return {HISTORY, *(place.key for _, _, place in self.places if place.key is not None)}
+
+    def take_back(self, index: int) -> None:
+        """Forget that the record at *index* was seen: it is set aside, with the later ones of its key."""
+        key, mark = self.before.get(index, (None, None))
+        if key is not None and self.ledger is not None:
+            self.ledger.put(key, mark)
 
     def lost_keys(self) -> set[tuple[str, Any]]:
         """Give table and key of the rows that were made without what was lost."""

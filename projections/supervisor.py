@@ -21,6 +21,7 @@ from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
 from projections.catalogue import create_generation, find_live, list_generations, lock_pointer, move, note, set_pointer
 from projections.change import describe_parts
+from projections.copies import follow
 from projections.fingerprint import fingerprint
 from projections.generation import FED, Generation, State
 from projections.projection import EVENTS, Projection
@@ -58,6 +59,7 @@ class Supervisor:
         self._told: set[Any] = set()
         self._named: dict[str, int] = {}
         self._name_at = 0.0
+        self._shown: dict[str, int] = {}
         self.looked = time.monotonic()
 
     @property
@@ -98,6 +100,9 @@ class Supervisor:
                 self._say(f"{generation}: feeding ({generation.state})", generation=generation.number, projection=projection.name)
                 worker = Worker(projection, generation, self._engine, self._kafka, self._settings)
                 self._running[id_] = Supervised(worker, self._report)
+        for projection, generation in wanted.values():
+            if projection.sinks and generation.state is State.LIVE and self._shown.get(projection.name) != generation.id:
+                await self._show(generation)
         await self._name([each for _, each in wanted.values() if each.state is State.LIVE])
         self.looked = time.monotonic()
 
@@ -113,6 +118,16 @@ class Supervisor:
             else:
                 self._tell(("views", generation.id, reason), reason)
                 self._name_at = time.monotonic() + NAME_S
+
+    async def _show(self, generation: Generation) -> None:
+        """Point the sinks at a generation that was made live, if whoever did that has not, once they have its copies."""
+        ready = [
+            each.worker
+            for each in self._running.values()
+            if each.worker.generation.id == generation.id and each.worker.partitions
+        ]
+        if ready and await follow(self._engine, generation):
+            self._shown[generation.projection] = generation.id
 
     def _name_unhandled(self) -> None:
         handled = {each for projection in self.app for each in projection.wanted(EVENTS)}

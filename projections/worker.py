@@ -27,6 +27,7 @@ from eventstore.settings import KafkaSettings
 from projections.agent import Agent
 from projections.catalogue import describe_actor
 from projections.checkpoint import refuse_anew
+from projections.copies import opened_copies
 from projections.generation import Generation
 from projections.parking import Patience
 from projections.pipeline import Pipeline
@@ -80,6 +81,7 @@ class Worker:
         self._topic_ids: Mapping[str, UUID] = {}
         self._most = FIRST_RECORDS
         self._reported = 0.0
+        self._ends: tuple[float, Mapping[Partition, int]] = (0.0, {})
         self.agent: Agent | None = None
         self.partitions: list[Partition] = []
         self.pulse = Pulse(str(generation), time.monotonic())
@@ -113,6 +115,7 @@ class Worker:
             opened_keyring(self._engine) as keyring,
             checkout(self._engine) as connection,
             every_tenant(connection, self.projection),
+            opened_copies(self.projection, self.generation) as copies,
         ):
             if keyring is None and self.projection.has_personal:
                 log.warning("%s: no master key is configured, so personal fields read as [sealed]", self.generation)
@@ -120,6 +123,7 @@ class Worker:
             agent = Agent.of(self.projection, self.generation, self._engine, (self._kafka, self._settings), Opener(keyring))
             pipeline.dispatch = agent and agent.dispatch
             self.agent = agent
+            pipeline.copies = copies
             reader = self._make_reader(sorted(topics.values()))
             self._pipeline, self._reader = pipeline, reader
             watching: asyncio.Task[None] | None = None
@@ -187,6 +191,8 @@ class Worker:
     async def _report(self, reader: GroupReader, pipeline: Pipeline) -> None:
         """Renew the claim, note how far the log was read, and try the parked keys whose time has come. Waits for no broker."""
         await pipeline.note_seen(await reader.seen())
+        if pipeline.awaits_ends and self._ends[1]:
+            await pipeline.end_snapshots(*self._ends)
         filled = self.agent is None or await self.agent.tend(pipeline.held)
         self.pulse.committed = time.monotonic()
         due = await pipeline.find_due(MENDED)
@@ -202,8 +208,10 @@ class Worker:
         everywhere = [(topic, each) for topic, count in self.generation.topics.items() for each in range(count)]
         while True:
             with contextlib.suppress(LogError, TimeoutError):
+                looked_at = time.monotonic()
                 async with asyncio.timeout(self._settings.slow_s):
                     ends, found = await reader.ends(everywhere), await reader.topic_ids()
+                self._ends = looked_at, ends
                 anew = [topic for topic, known in self._topic_ids.items() if found.get(topic, known) != known]
                 if anew:
                     raise refuse_anew(anew[0])

@@ -20,8 +20,9 @@ from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
 from projections.catalogue import list_generations, read_audit
 from projections.cli import describe_generation, opened_engine, require_app, table
+from projections.copies import follow, show_live
 from projections.generation import Generation, State
-from projections.readmodels.views import create_views
+from projections.readmodels.views import move_views
 from projections.settings import ProjectionSettings
 from replay.bound import is_bounded
 from replay.collect import collect
@@ -219,7 +220,10 @@ async def _make_live(engine: AsyncEngine, target: Generation, arguments: argpars
         detail={},
     )
     if getattr(arguments, "app", None) or settings.app:
-        await create_views(engine, require_app(getattr(arguments, "app", None), settings).named(target.projection), done.live)
+        await show_live(engine, require_app(getattr(arguments, "app", None), settings).named(target.projection), done.live)
+    else:
+        await move_views(engine, done.live)
+        await follow(engine, done.live)
     facts = {
         "projection": target.projection,
         "generation": done.live.number,

@@ -10,6 +10,7 @@ from eventstore.errors import PreconditionFailed
 from eventstore.moments import reach
 from eventstore.postgres.engine import Connection, checkout
 from projections.catalogue import find_live, list_generations, move, note
+from projections.copies import drop_copies
 from projections.generation import UNFINISHED, Generation, State
 from projections.loss import drop_lost
 from projections.readmodels.postgres import drop_schema
@@ -35,6 +36,7 @@ async def collect(engine: AsyncEngine, projection: str | None, *, force: bool, b
         for each in garbage:
             await _require_unread(engine, connection, each)
             reach("gc.before_drop")
+            await drop_copies(each)
             async with engine.begin() as transaction:
                 await drop_schema(transaction, each.schema_name)
             await drop_lost(connection, each.id)

@@ -12,6 +12,7 @@ from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
 from projections.catalogue import list_generations
 from projections.cli import opened_engine, require_app
+from projections.copies import describe_copies
 from projections.generation import Generation, State
 from projections.projection import Projection
 from projections.settings import ProjectionSettings
@@ -118,6 +119,8 @@ async def _diff(arguments: argparse.Namespace, output: Output) -> int:
         explainer = Explainer(projection, found.right, engine, KafkaSettings(), reveal=arguments.reveal)
         origins = await explainer.explain(list(samples.values())) if samples else []
         explained = dict(zip(samples, origins, strict=True))
+        async with checkout(engine) as connection:
+            sinks = {str(each): await describe_copies(connection, each) for each in pair}
     facts = {
         "projection": projection.name,
         "left": found.left.number,
@@ -125,9 +128,13 @@ async def _diff(arguments: argparse.Namespace, output: Output) -> int:
         "apart": found.apart,
         **found.report.facts(),
         "why": [asdict(each) for each in explained.values()],
+        "sinks": sinks,
     }
     del facts["failed_checks"]
-    output.result(facts, "\n".join(_compose(found, explained)))
+    lines = [
+        f"  {name} {each['sink']}: {each['rows']} rows, {each['state']}" for name, copies in sinks.items() for each in copies
+    ]
+    output.result(facts, "\n".join([*_compose(found, explained), *lines]))
     return 0
 
 

@@ -21,7 +21,8 @@ from eventstore.postgres.statements import load
 from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
 from projections.catalogue import note, note_mended
-from projections.checkpoint import Vector, read_vector
+from projections.checkpoint import Claim, Vector, read_owners, read_vector
+from projections.copies import Copies, opened_copies
 from projections.fingerprint import fingerprint
 from projections.generation import FED, Generation
 from projections.projection import Projection
@@ -108,6 +109,7 @@ class Repair:
         self._kafka = kafka
         self._stall_s = ReplaySettings().stall_s
         self._read_model = ReadModel(projection, generation.schema_name)
+        self._copies = Copies(generation)
 
     async def mend(self, selection: Selection, *, samples: int, dry_run: bool = False) -> Outcome:
         """Fold the selected rows anew and write those that differ; *dry_run* writes nothing."""
@@ -115,7 +117,9 @@ class Repair:
             opened_keyring(self._engine) as keyring,
             checkout(self._engine) as connection,
             every_tenant(connection, self.projection),
+            opened_copies(self.projection, self.generation) as copies,
         ):
+            self._copies = copies
             opener = Opener(keyring)
             until = await read_vector(connection, self.generation.id)
             await require_whole(self._kafka, until)
@@ -171,20 +175,30 @@ class Repair:
         """Compare with what is stored, write what differs, and leave an audit row, in the caller's transaction."""
         outcome = Outcome(len(folding.rows), folding.events, failed=folding.failed)
         outcome.vector = {f"{topic}[{number}]": offset for (topic, number), offset in sorted(folding.until.items())}
+        sheets: dict[str, Sheet] = {}
         for table in self.projection.tables:
             mine = {each.key: row for each, row in folding.rows.items() if each.table is table}
-            sheet = Sheet(table, complete=False)
+            sheets[table.name] = sheet = Sheet(table, complete=False)
             if mine:
                 await self._read_model.load(connection, sheet, list(mine))
             self._compare(sheet, mine, outcome, samples)
             if not dry_run:
                 await self._read_model.write(connection, sheet)
         if not dry_run and outcome.mended:
+            await self._mend_copies(connection, sheets)
             await self._read_model.note_lost(connection, self.generation.id, folding.lost)
             facts = {name: value for name, value in dataclasses.asdict(outcome).items() if name not in {"samples", "vector"}}
             await note_mended(connection, self.generation.id)
             await note(connection, "repair", self.generation, origin=None, detail={"what": str(selection), **facts})
         return outcome
+
+    async def _mend_copies(self, connection: Connection, sheets: Mapping[str, Sheet]) -> None:
+        """Bring the same to the sinks, as the partitions' owners, whose checkpoints are locked."""
+        owners = await read_owners(connection, self.generation.id)
+        held = {each: Claim(standing.next_offset, standing.epoch) for each, standing in owners.items()}
+        await self._copies.claim(connection, held)
+        self._copies.note(sheets)
+        await self._copies.write(held, {})
 
     def _compare(self, sheet: Sheet, folded: Mapping[Any, Any], outcome: Outcome, samples: int) -> None:
         for key, row in folded.items():

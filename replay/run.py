@@ -27,6 +27,7 @@ from eventstore.settings import KafkaSettings
 from projections.catalogue import add_detail, create_generation, find_live, list_generations, move, read_audit
 from projections.change import describe_parts, judge_change
 from projections.checkpoint import Partition, Vector, read_vector
+from projections.copies import opened_copies, show_live
 from projections.fingerprint import fingerprint
 from projections.generation import UNFINISHED, Generation, State
 from projections.lint import lint
@@ -34,7 +35,6 @@ from projections.pipeline import Pipeline
 from projections.projection import EVENTS, Projection
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel, create_indexes, create_tables
-from projections.readmodels.views import create_views
 from projections.worker import name_topics
 from replay.bound import Bound, find_bound, is_bounded
 from replay.build import Builder
@@ -145,7 +145,7 @@ class Replay:
         started = time.monotonic()
         if plan.step is Step.FINISH:
             assert plan.target is not None
-            await create_views(self._engine, self.projection, plan.target)
+            await show_live(self._engine, self.projection, plan.target)
             await self._finish(plan.target)
             return {"projection": self.projection.name, "generation": plan.target.number, "state": "live", "already": True}
         generation = await self._prepare(plan)
@@ -156,10 +156,11 @@ class Replay:
             opened_keyring(self._engine) as keyring,
             checkout(self._engine) as connection,
             every_tenant(connection, self.projection),
+            opened_copies(self.projection, generation) as copies,
         ):
             opener = Opener(keyring)
             pipeline = Pipeline(self.projection, generation, self._topics, connection, exclusive=True, opener=opener)
-            pipeline.applied = apart
+            pipeline.applied, pipeline.copies = apart, copies
             reader = self._make_reader(generation)
             guard = Guard(self._engine, self.projection.name, self._kafka, self._settings)
             builder = Builder(pipeline, reader, self._settings, self._tell, guard)
@@ -354,7 +355,7 @@ class Replay:
             detail=detail,
             mark="swapped",
         )
-        await create_views(self._engine, self.projection, swapped.live)
+        await show_live(self._engine, self.projection, swapped.live)
         reach("swap.views_made")
         was = f"{swapped.retired} -> " if swapped.retired else ""
         self._reporter.step(

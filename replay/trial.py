@@ -82,7 +82,7 @@ class Trial:
         report.failed_checks = await self.check(generation)
         reach("replay.compared")
         took = time.monotonic() - started
-        for each in report.tables or ["no live generation to compare with"]:
+        for each in [*(report.tables or ["no live generation to compare with"]), *builder.copied]:
             self._reporter.step("verify", f"{each}")
         verdict = "equal" if report.is_equal else "equal but for the forgotten" if report.is_explained else "different"
         self._reporter.step("verify", f"{verdict} in {took:.1f} s", seconds=took, equal=report.is_equal)

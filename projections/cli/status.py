@@ -1,4 +1,4 @@
-"""`projections status`: lag, rates and owners, partition by partition, from the checkpoints and the log alone.
+"""`projections status`: lag, rates and owners, partition by partition, from the checkpoints and the log alone; and the sinks.
 
 It asks nobody's worker, so it also tells of workers that are gone. Rates are the difference of two looks.
 """
@@ -18,6 +18,7 @@ from eventstore.settings import KafkaSettings
 from projections.catalogue import list_generations
 from projections.checkpoint import Standing, read_owners
 from projections.cli.program import add_command, add_projection, list_partitions, opened_engine, table
+from projections.copies import describe_copies
 from projections.generation import FED, Generation, State
 from projections.parking import count_parked
 
@@ -37,7 +38,7 @@ class Look(NamedTuple):
 
 def declare(commands: Any) -> None:
     """Add the command to *commands*."""
-    text = "show lag, rates and owners of every partition"
+    text = "show lag, rates and owners of every partition, and where sinks stand"
     parser = add_command(commands, "status", text, _status)
     add_projection(parser)
     parser.add_argument("--interval", metavar="S", type=float, default=1.0, help="seconds between the two looks of the rates (1)")
@@ -49,11 +50,15 @@ async def _status(arguments: argparse.Namespace, output: Output) -> int:
         before = [await _look(connection, each) for each in known]
         await asyncio.sleep(arguments.interval)
         facts: list[Fact] = [
-            {**describe(each, first, await _look(connection, each)), "parked": await count_parked(connection, each.id)}
+            {
+                **describe(each, first, await _look(connection, each)),
+                "parked": await count_parked(connection, each.id),
+                "sinks": await describe_copies(connection, each),
+            }
             for each, first in zip(known, before, strict=True)
         ]
-    rows = [_flatten(each, row) for each in facts for row in each["partitions"]]
-    output.result(facts, table(rows))
+    shown = [[_flatten(each, row) for each in facts for row in each[part]] for part in ("partitions", "sinks")]
+    output.result(facts, "\n\n".join(table(rows) for rows in shown if rows) or table([]))
     return 0
 
 

@@ -16,11 +16,15 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
+from projections.mark import Mark
 from projections.projection import Projection
 from projections.readmodels.policies import compose_force, compose_policies
 from projections.readmodels.statements import Statements, compose, key_arrays
 from projections.sheet import Sheet
 from projections.table import RefusedValue, Table
+
+BELOW = 5_000
+"""Rows that a truncate removes at a time."""
 
 
 class Digest(NamedTuple):
@@ -36,9 +40,11 @@ class ReadModel:
     def __init__(self, projection: Projection, schema: str) -> None:
         self.projection = projection
         self.schema = schema
-        self._statements: dict[str, Statements] = {each.name: compose(each, schema) for each in projection.tables}
-        self._types = {each.name: [*map(name_kind, each.sql_types())] for each in projection.tables}
+        every = [*projection.tables, *projection.marks.values()]
+        self._statements: dict[str, Statements] = {each.name: compose(each, schema) for each in every}
+        self._types = {each.name: [*map(name_kind, each.sql_types())] for each in every}
         self._keyed: set[str] = set()
+        self._staged: set[str] = set()
         self._private = projection.has_personal
 
     async def load(self, connection: Connection, sheet: Sheet, keys: list[Any]) -> None:
@@ -74,6 +80,11 @@ class ReadModel:
             await self._merge(connection, sheet.table, known)
         if fresh and not merged:
             await self._copy(connection, statements.copy, sheet.table, fresh)
+
+    async def begin_again(self, connection: Connection) -> None:
+        """Let rows be written once more in the same transaction: what was brought in before is forgotten, it is written."""
+        for name in self._staged:
+            await connection.execute(self._statements[name].unstage)
 
     async def _is_guarded(self, connection: Connection, table: Table[Any]) -> bool:
         """Say whether row-level security holds for this session, so that COPY into the table itself is refused."""
@@ -116,6 +127,7 @@ class ReadModel:
     async def _merge(self, connection: Connection, table: Table[Any], rows: Sequence[Any]) -> None:
         statements = self._statements[table.name]
         await connection.execute(statements.stage)
+        self._staged.add(table.name)
         await self._copy(connection, statements.copy_stage, table, rows)
         await connection.execute(statements.merge)
 
@@ -131,7 +143,7 @@ class ReadModel:
     async def digest(self, connection: Connection, tables: Sequence[str] | None = None) -> dict[str, Digest]:
         """Digest *tables* (None = all), each in one pass over it."""
         found: dict[str, Digest] = {}
-        for name in self._statements if tables is None else tables:
+        for name in [each.name for each in self.projection.tables] if tables is None else tables:
             rows, digest = await (await connection.execute(self._statements[name].digest)).fetchone() or (0, 0)
             found[name] = Digest(rows, int(digest))
         return found
@@ -143,6 +155,13 @@ class ReadModel:
             await cursor.execute(self._statements[table].hashes)
             async for key, value in cursor:
                 yield key, value
+
+    async def below(self, connection: Connection, table: str, floor: Sequence[int]) -> AsyncIterator[list[Mark]]:
+        """Stream the marks below *floor* of rows that are there, thousands at a time. Needs an open transaction."""
+        async with connection.cursor(name=f"below_{table}"[:63]) as cursor:
+            await cursor.execute(self._statements[table].below, list(floor))
+            while found := await cursor.fetchmany(BELOW):
+                yield [Mark(*values) for values in found]
 
     async def rows(self, connection: Connection, table: str, keys: list[Any]) -> list[dict[str, Any]]:
         """Give the rows under *keys* as dicts, for people to compare."""
@@ -178,7 +197,7 @@ async def create_tables(connection: SqlAlchemyConnection, projection: Projection
     await connection.exec_driver_sql(load("projections", "become_projector"))
     await connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
     translated = await connection.execution_options(schema_translate_map={projection.slug: schema})
-    for table in projection.tables:
+    for table in [*projection.tables, *projection.marks.values()]:
         await translated.execute(CreateTable(table.table, if_not_exists=True))
         for statement in compose_policies(table, schema):
             await connection.exec_driver_sql(statement.as_string(None))

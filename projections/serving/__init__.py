@@ -2,5 +2,6 @@
 
 from projections.serving.bookmark import Bookmark
 from projections.serving.session import ReadModels
+from projections.serving.sinks import Sinks
 
-__all__ = ["Bookmark", "ReadModels"]
+__all__ = ["Bookmark", "ReadModels", "Sinks"]
