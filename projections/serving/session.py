@@ -128,7 +128,7 @@ class ReadModels:
                 pause = 0.002
                 while behind := await self._find_behind(bookmark, names):
                     await asyncio.sleep(pause)
-                    pause = min(pause * 1.5, 0.05)
+                    pause = min(pause * 1.3, 0.05)
         except TimeoutError:
             raise TimedOut(
                 f"{', '.join(behind)} did not reach {bookmark} within {limit:g} s; the event is recorded. "
