@@ -1,0 +1,1 @@
+"""A shop: one decider, and three read models in three places, each where it is read best."""

@@ -1,0 +1,56 @@
+"""The examples, followed command by command as their pages say, and the shop's web app beside its running workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from eventstore.codec import decode
+from tests.e2e.test_documents import REPOSITORY, Reader, reader
+from tests.stack.places import search_dir
+from tests.stack.waiting import until
+
+__all__ = ["reader", "search_dir"]
+
+
+@pytest.fixture
+def shopper(reader: Reader, search_dir: Path, valkey_url: str, topic_prefix: str) -> Iterator[Reader]:
+    """Somebody in a checkout, who has sinks of their own."""
+    reader.environment |= {
+        "PYTHONPATH": str(REPOSITORY),
+        "REFOLD_SINKS_VALKEY_URL": valkey_url,
+        "REFOLD_SINKS_VALKEY_PREFIX": topic_prefix,
+        "REFOLD_SINKS_SEARCH_DIR": str(search_dir),
+    }
+    return reader
+
+
+def test_orders(shopper: Reader) -> None:
+    """The shop's page holds; then a browser writes over the web and finds its write in each of the three places at once."""
+    shopper.follow((REPOSITORY / "examples/orders/README.md").read_text("utf-8"))
+    shopper._run("uvicorn examples.orders.web:app --port 0 --no-access-log &", [], 0)
+    log = shopper.folder / f"background-{len(shopper.background) - 1}.log"
+    address = until(lambda: next((word for word in log.read_text().split() if word.startswith("http://")), None), "it serves", 60)
+    with httpx.Client(base_url=address, timeout=60) as browser:
+        order = {"customer": "joan", "country": "us", "items": ["copper kettle"], "cents": 20_000}
+        assert browser.put("/orders/order-9", json=order).status_code == 201
+        found = decode(browser.get("/orders", params={"q": "copper kettles"}).content)
+        assert [each["id"] for each in found["orders"]] == ["order-9"]
+        assert decode(browser.get("/customers").content)[0]["name"] == "joan"
+        assert decode(browser.get("/customers/joan").content)["cents"] == 20_000
+        assert [each["cents"] for each in decode(browser.get("/revenue").content)] == [5_700, 29_900]
+        assert browser.put("/orders/order-9/shipment").status_code == 201
+        assert decode(browser.get("/orders", params={"q": "status:shipped"}).content)["total"] == 2
+        assert browser.put("/orders/order-8/shipment").status_code == 409
+    assert set(shopper.stop()) == {0}
+
+
+def test_bank(reader: Reader) -> None:
+    """The bank's page holds: refusals, a race, a transfer that comes back, and a release that mends the balances of all history."""
+    reader.environment["PYTHONPATH"] = str(REPOSITORY)
+    reader.follow((REPOSITORY / "examples/bank/README.md").read_text("utf-8"))
+    assert any(command.startswith("replay ") for command in reader.ran)
+    assert set(reader.stop()) == {0}
