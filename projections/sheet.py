@@ -41,7 +41,7 @@ class Sheet:
         if self.is_whole:
             return []
         if self.complete:
-            return [key for key in set(keys) if key in self.stored and key not in self.rows]
+            return [key for key in self.stored.intersection(keys) if key not in self.rows]
         return [key for key in set(keys) if key not in self.rows]
 
     def load(self, keys: Iterable[Any], rows: Iterable[Any]) -> None:

@@ -98,11 +98,9 @@ class Plan:
 
     def keys(self) -> dict[str, set[Any]]:
         """Give the row keys that the steps touch, by table name; those of added rows are not among them."""
-        keys: dict[str, set[Any]] = {}
-        for _, sheet, _, key, _, _ in self.steps:
-            if key is not ADDS:
-                keys.setdefault(sheet.table.name, set()).add(key)
-        return keys
+        sheets = {id(each[1]): each[1] for each in self.steps}.values()
+        keys = {each.table.name: {step[3] for step in self.steps if step[1] is each and step[3] is not ADDS} for each in sheets}
+        return {name: found for name, found in keys.items() if found}
 
     def added_keys(self) -> dict[str, set[Any]]:
         """Give the keys of the rows that adding handlers make, by table name; those that raise are passed over."""
