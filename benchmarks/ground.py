@@ -43,9 +43,11 @@ TIME = '"2026-01-01T00:00:00.000000+00:00"'
 
 @dataclass
 class Course:
-    """How a program ran: the JSON of its last line, and the memory in MiB that it had (*peak*; *samples* with the records done)."""
+    """How a program ran: the JSON of its last line, its processor seconds, its start and its own children included, and the memory in
+    MiB that it had (*peak*; *samples* with the records done)."""
 
     facts: dict[str, Any] = field(default_factory=dict)
+    cpu_s: float = 0.0
     peak: float = 0.0
     samples: list[tuple[int, float]] = field(default_factory=list)
 
@@ -75,7 +77,8 @@ def follow(*command: str) -> Course:
         said = output.read().strip().splitlines()
     if process.returncode:
         sys.exit(f"{' '.join(command)[-300:]} failed:\n{''.join(said[-20:])}\n{''.join(lines)}")
-    course.facts, course.peak = json.loads(said[-1]), ended[2].ru_maxrss / 1024
+    usage = ended[2]
+    course.facts, course.peak, course.cpu_s = json.loads(said[-1]), usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
     return course
 
 
@@ -86,9 +89,9 @@ def _look(pid: int) -> float:
 
 
 def child(*command: str) -> dict[str, Any]:
-    """Run a program to its end and read the JSON of its last line; `peak_mb` is the most memory that it had, in MiB."""
+    """Run a program to its end and read the JSON of its last line; `peak_mb` is the most memory that it had, `cpu_s` its processor time."""
     course = follow(*command)
-    return {**course.facts, "peak_mb": course.peak}
+    return {**course.facts, "peak_mb": course.peak, "cpu_s": course.cpu_s}
 
 
 def run_module(name: str, *arguments: str) -> dict[str, Any]:

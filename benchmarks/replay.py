@@ -105,11 +105,11 @@ def show(found: dict[str, list[dict[str, Any]]]) -> str:
     """Lay the medians out as a table of ratios, and say which targets are met."""
     median = {name: statistics.median(each["rate"] for each in runs) for name, runs in found.items()}
     peers = [each for each in ("bare", "streams", "quix", "eventsourcing") if each in found]
-    lines = ["".join([f"{'rebuild':<42}{'events/s':>10}{'MiB':>7}", *(f"{'/ ' + each:>17}" for each in peers)])]
+    lines = ["".join([f"{'rebuild':<42}{'events/s':>10}{'CPU s':>7}{'MiB':>6}", *(f"{'/ ' + each:>17}" for each in peers)])]
     for name, runs in found.items():
-        memory = max(each["peak_mb"] for each in runs)
+        memory, worked = max(each["peak_mb"] for each in runs), statistics.median(each["cpu_s"] for each in runs)
         ratios = "".join(f"{median[name] / median[each]:>17.2f}" for each in peers)
-        lines.append(f"{TEXTS[name]:<42}{median[name]:>10,.0f}{memory:>7,.0f}{ratios}")
+        lines.append(f"{TEXTS[name]:<42}{median[name]:>10,.0f}{worked:>7.1f}{memory:>6,.0f}{ratios}")
     for name, peer, least in TARGETS:
         if peer in median:
             ratio = median[name] / median[peer]

@@ -31,7 +31,7 @@ def test_ends_with_a_program_that_fails() -> None:
 
 def test_shows_ratios() -> None:
     """The table has a line for everything measured, and says which targets are met and which are missed."""
-    found = {name: [{"rate": 1_000.0, "peak_mb": 10.0}] for name in TEXTS}
+    found = {name: [{"rate": 1_000.0, "peak_mb": 10.0, "cpu_s": 1.0}] for name in TEXTS}
     found["bare"][0]["rate"] = 1_500.0
     found["eventsourcing"][0]["rate"] = 2.0
     lines = show(found).splitlines()
