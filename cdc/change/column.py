@@ -45,7 +45,17 @@ def read_text(value: str) -> str:
     return number.read_bytes(value).decode()
 
 
+ENTRIES = "refold.entries"
+"""What we call a map that comes as a list of its entries, as in Avro."""
+
+
+def read_entries(entries: list[dict[str, Any]]) -> dict[Any, Any]:
+    """Read a map from its entries."""
+    return {each["key"]: each["value"] for each in entries}
+
+
 NAMED: dict[str, Step | None] = {
+    ENTRIES: read_entries,
     "io.debezium.data.Json": read_json,
     "io.debezium.data.Uuid": UUID,
     "io.debezium.data.Xml": None,

@@ -8,7 +8,7 @@ Measured: benchmarks/cdc_decode.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -25,9 +25,12 @@ _FAILURES = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 _WITH_SCHEMA = b'{"schema":{'
 _ROWLESS = {"t", "m"}
 Finder = Callable[[Schema], dict[str, Column]]
+Requirement = Callable[[Sequence[Schema]], None]
 
 
-class _KeyPlan(NamedTuple):
+class KeyPlan(NamedTuple):
+    """How a key is read: the names of its columns, in order, and the reader of their values."""
+
     names: tuple[str, ...]
     read: RowReader
 
@@ -37,29 +40,34 @@ class Decoder:
 
     Each record brings its schema, or *columns* (name -> PostgreSQL type) declares all of them, written in *modes*. Beside a
     schema a declaration overrides it for its column: a domain over numeric is text to the schema.
-    *full* says that the table has REPLICA IDENTITY FULL, so that `before` holds real values.
+    *full* says that the table has REPLICA IDENTITY FULL, so that `before` holds real values. *require* is asked about the fields of each
+    new schema of a row, and raises for one that it refuses.
     """
 
-    def __init__(self, *, full: bool = False, columns: Mapping[str, str] | None = None, modes: Modes | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        full: bool = False,
+        columns: Mapping[str, str] | None = None,
+        modes: Modes | None = None,
+        require: Requirement | None = None,
+    ) -> None:
         self._full = full
         chosen = modes or Modes()
         self._declared = declare_columns(columns or {}, chosen)
         binary = find_packing(chosen)
         self._content = binary or read_bytes
-        find = partial(_columns, declared=self._declared, binary=binary)
-        self._values = Splitter(partial(_plan_value, find))
-        self._keys = Splitter(partial(_plan_key, find))
+        find = self.find_columns = partial(_columns, declared=self._declared, binary=binary, require=require)
+        self._values = Splitter(partial(plan_value, find))
+        self._keys = Splitter(partial(plan_key, find))
         self._narrow = compile_declared(self._declared)
-        self._key_plan: _KeyPlan | None = None
+        self._key_plan: KeyPlan | None = None
 
     def decode(self, key: bytes | None, value: bytes | None) -> Change | None:
         """Give the change of one record, None for a tombstone. Raises UndecodableRecord with the reason."""
         if value is None:
             return None
-        if self._declared and not value.startswith(_WITH_SCHEMA):
-            read, payload = self._narrow, decode(value)
-        else:
-            read, payload = self._values.split(value)
+        read, payload = self.split_value(value)
         try:
             op, source = payload["op"], payload["source"]
             order = _read_order(source["sequence"])
@@ -88,25 +96,35 @@ class Decoder:
             return None
         return read(before)
 
+    def split_value(self, value: bytes) -> tuple[RowReader | None, Any]:
+        """Give the envelope as parsed JSON, and how its rows are read."""
+        if self._declared and not value.startswith(_WITH_SCHEMA):
+            return self._narrow, decode(value)
+        return self._values.split(value)
+
+    def split_key(self, key: bytes) -> tuple[KeyPlan, Row]:
+        """Give the key as parsed JSON, and how it is read."""
+        if not self._declared or key.startswith(_WITH_SCHEMA):
+            return self._keys.split(key)
+        payload = decode(key)
+        plan = self._key_plan
+        if plan is None or plan.names != tuple(payload):
+            plan = self._key_plan = _plan_declared_key(payload, self._declared)
+        return plan, payload
+
     def _read_key(self, key: bytes | None) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         if key is None:
             return (), ()
-        if self._declared and not key.startswith(_WITH_SCHEMA):
-            payload = decode(key)
-            plan = self._key_plan
-            if plan is None or plan.names != tuple(payload):
-                plan = self._key_plan = _plan_declared_key(payload, self._declared)
-        else:
-            plan, payload = self._keys.split(key)
+        plan, payload = self.split_key(key)
         row = plan.read(payload)
         return plan.names, tuple(row[name] for name in plan.names)
 
 
-def _plan_declared_key(payload: Row, declared: Mapping[str, Column]) -> _KeyPlan:
+def _plan_declared_key(payload: Row, declared: Mapping[str, Column]) -> KeyPlan:
     unknown = [name for name in payload if name not in declared]
     if unknown:
         raise ValueError(f"the key column {unknown[0]} is not declared")
-    return _KeyPlan(tuple(payload), compile_row({name: declared[name] for name in payload}))
+    return KeyPlan(tuple(payload), compile_row({name: declared[name] for name in payload}))
 
 
 def _read_order(sequence: str) -> tuple[int, int]:
@@ -133,7 +151,7 @@ def _read_rowless(op: Any, payload: dict[str, Any], source: dict[str, Any], orde
     return Change("m", "", (message["prefix"],), None, content, Origin(source), order, ("prefix",))
 
 
-def _plan_value(find: Finder, schema: Schema) -> RowReader | None:
+def plan_value(find: Finder, schema: Schema) -> RowReader | None:
     """Make the row reader of an envelope's schema; None for messages, which have no row."""
     try:
         after = next((field for field in schema["fields"] if field["field"] == "after"), None)
@@ -142,16 +160,21 @@ def _plan_value(find: Finder, schema: Schema) -> RowReader | None:
         raise UndecodableRecord(f"the value's schema can't be used: {error}", schema=str(schema.get("name"))) from error
 
 
-def _plan_key(find: Finder, schema: Schema) -> _KeyPlan:
+def plan_key(find: Finder, schema: Schema) -> KeyPlan:
+    """Make the plan of a key's schema."""
     try:
         columns = find(schema)
     except (KeyError, TypeError, ValueError) as error:
         raise UndecodableRecord(f"the key's schema can't be used: {error}", schema=str(schema.get("name"))) from error
-    return _KeyPlan(tuple(columns), compile_row(columns))
+    return KeyPlan(tuple(columns), compile_row(columns))
 
 
-def _columns(struct: Schema, declared: Mapping[str, Column], binary: Step | None) -> dict[str, Column]:
+def _columns(
+    struct: Schema, declared: Mapping[str, Column], binary: Step | None, require: Requirement | None
+) -> dict[str, Column]:
     columns: dict[str, Column] = {}
+    if require is not None and struct.get("field") == "after":
+        require(struct["fields"])
     for field in struct["fields"]:
         name = field["field"]
         try:

@@ -20,8 +20,10 @@ _SPECIAL = {
 }
 
 
-def read_bytes(text: str) -> bytes:
-    """Read base64. Raises ValueError for anything else."""
+def read_bytes(text: str | bytes) -> bytes:
+    """Read base64; bytes are what they are, as Avro has them. Raises ValueError for anything else."""
+    if type(text) is bytes:
+        return text
     return binascii.a2b_base64(text, strict_mode=True)
 
 
@@ -53,7 +55,7 @@ def scale_decimal(scale: int) -> Callable[[str], Decimal]:
     exponent = f"E{-scale}"
 
     def read(text: str) -> Decimal:
-        if type(text) is not str:
+        if type(text) not in (str, bytes):
             raise ValueError(f"{text!r} was a JSON number and may have lost digits: leave the converter's decimal.format BASE64")
         return Decimal(f"{int.from_bytes(read_bytes(text), 'big', signed=True)}{exponent}")
 

@@ -19,13 +19,16 @@ from eventstore.errors import UndecodableRecord
 PLACEHOLDER = "__debezium_unavailable_value"
 _BASE64 = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="
 _HEX = PLACEHOLDER.encode().hex()
-_BYTES = (_BASE64, _HEX, PLACEHOLDER)
+_RAW = PLACEHOLDER.encode()
+_BYTES = (_BASE64, _HEX, PLACEHOLDER, _RAW)
 _NESTED: tuple[Any, ...] = (
     [PLACEHOLDER],
     [_BASE64],
+    [_RAW],
     [*PLACEHOLDER.encode()],
     ["b68a35a7-17ad-35b3-af2a-ae46edb4545a"],  # the placeholder's bytes made into a UUID
     {PLACEHOLDER: PLACEHOLDER},
+    [{"key": PLACEHOLDER, "value": PLACEHOLDER}],
     PLACEHOLDER,
 )
 _FAILURES = (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, IndexError)
@@ -44,7 +47,7 @@ def compile_row(columns: Mapping[str, Column]) -> RowReader:
 
     def read(row: Row) -> Row:
         values = row.values()
-        if PLACEHOLDER in values or (binary and (_BASE64 in values or _HEX in values)):
+        if PLACEHOLDER in values or (binary and (_BASE64 in values or _HEX in values or _RAW in values)):
             return _read_carefully(row, columns)
         name = ""
         try:

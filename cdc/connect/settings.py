@@ -58,3 +58,18 @@ class SourceSettings(BaseSettings):
     def find(self, declared: Callable[[], str]) -> str:
         """Give the URI set here, else the *declared* one."""
         return declared() if self.dsn is None else self.dsn.get_secret_value()
+
+
+class RegistrySettings(BaseSettings):
+    """The registry that has the schemas of topics written in Avro."""
+
+    model_config = configure("REFOLD_REGISTRY_")
+
+    url: str = Field(
+        default="http://127.0.0.1:8081",
+        description="Base URL: of Confluent's registry, or of Apicurio's with /apis/registry/v2 or v3 behind it. Env REFOLD_REGISTRY_URL.",
+    )
+    username: str = Field(default="", description="Who logs in; none = nobody. Env REFOLD_REGISTRY_USERNAME.")
+    password: SecretStr | None = Field(default=None, description="Their password. Env REFOLD_REGISTRY_PASSWORD.")
+    token: SecretStr | None = Field(default=None, description="A bearer token instead. Env REFOLD_REGISTRY_TOKEN.")
+    timeout_s: float = Field(default=5.0, gt=0, description="Seconds to wait for an answer. Env REFOLD_REGISTRY_TIMEOUT_S.")

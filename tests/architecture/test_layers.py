@@ -15,6 +15,7 @@ import pytest
 ENGINE_ONLY = (
     "replay",
     "cdc/database.py",
+    "cdc/translate",
     "eventstore/relay",
     "projections/cli",
     "projections/supervisor.py",
@@ -43,6 +44,7 @@ PLANTS = {
     "cryptography's door": ("projections/loss.py", "import cryptography"),
     "pyarrow's door": ("projections/fold.py", "import pyarrow"),
     "DuckDB's door": ("eventstore/archive/audit.py", "import duckdb"),
+    "fastavro's door": ("cdc/change/row.py", "import fastavro"),
     "Starlette's door": ("projections/health.py", "import starlette"),
     "the stack's door": ("replay/progress.py", "import psutil"),
 }

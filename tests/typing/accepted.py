@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from cdc import UNCHANGED, CapturedTable, Change, Infinity, Interval, Modes, Range
+from cdc.avro import AvroTable
 from cdc.change import Op
 from cdc.feed import ChangeFeed, FeedSettings, Offer
 from cdc.translate import Translation, Translations
@@ -129,6 +130,7 @@ totals = revenue.table(Revenue, key="customer", indexes=[["cents"]])
 customers = CapturedTable("crm", "public.customers", full=True, modes=Modes())
 translation = Translation("customers", customers, stream="customer-{id}")
 translations = Translations(translation)
+in_avro = AvroTable("crm", "public.orders", framing="apicurio")
 changes: ASGIApp = ChangeFeed(Offer(customers, hidden=("email",), tenant="firm"), settings=FeedSettings(heartbeat_s=5))
 
 
