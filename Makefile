@@ -53,6 +53,7 @@ types: setup ## pyright, strict
 docs: setup ## write what is generated: settings and commands in docs/reference/
 	@$(RUN) python docs/settings.py
 	@$(RUN) python docs/commands.py
+	@$(RUN) python docs/moments.py
 	@$(RUN) python docs/checks.py
 	@$(RUN) python docs/columns.py
 

@@ -45,14 +45,18 @@ class Admin:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: KafkaSettings | None = None) -> AsyncGenerator[Self]:
-        """Connect. Raises Unreachable with the address when no broker answers."""
+        """Connect. Raises Unreachable with the address when no broker answers, now or to a request of the block."""
         chosen = settings or KafkaSettings()
         client = AIOKafkaAdminClient(**connect_options(chosen))
         try:
             await client.start()
             yield cls(client, chosen)
-        except KafkaConnectionError as error:
-            raise await diagnose(chosen, error) from error
+        except KafkaError as error:
+            if isinstance(error, KafkaConnectionError) or error.retriable:
+                raise await diagnose(chosen, error) from error
+            raise
+        except TimeoutError as error:
+            raise unreachable(chosen, f"a request was not answered within {chosen.request_timeout_s:g} s") from error
         finally:
             await client.close()
 

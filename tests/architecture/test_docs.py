@@ -23,7 +23,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 PROGRAMS = ("refold", "eventstore", "projections", "cdc", "replay")
 SHELL = {"python", "export", "make", "pip", "kill", "psql", "pg_dump", "pg_dumpall", "pg_restore", *PROGRAMS}
 CODE = re.compile(r"`((?:refold|eventstore|projections|cdc|replay) [a-z][^`…]*)`")
-SWITCHES = {"REFOLD_DEBUG", "REFOLD_TEST_ADMIN", "REFOLD_FAIL_AT", "REFOLD_PAUSE_AT"}
+SWITCHES = {"REFOLD_DEBUG", "REFOLD_TEST_ADMIN", "REFOLD_FAIL_AT", "REFOLD_PAUSE_AT", "REFOLD_TEST_SEED", "REFOLD_TEST_STORM_S"}
 ENVIRONMENT = re.compile(r"REFOLD_[A-Z_]+[A-Z]")
 
 

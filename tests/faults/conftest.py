@@ -7,6 +7,7 @@ import pytest
 
 from eventstore import KafkaSettings
 from eventstore.log.admin import Admin
+from tests.faults.brokers import Broker, running
 from tests.faults.clusters import Cluster
 
 Make = Callable[..., Awaitable[Cluster]]
@@ -34,3 +35,10 @@ async def kafka(kafka_bootstrap: str, topic_prefix: str) -> AsyncIterator[KafkaS
     yield settings
     async with Admin.open(settings) as admin:
         await admin.delete_topics(await admin.topics())
+
+
+@pytest.fixture(scope="session")
+async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Broker]:
+    """Run a broker that tests share, may kill, stop and cut off, and leave well each time."""
+    async with running(tmp_path_factory.mktemp("broker")) as broker:
+        yield broker

@@ -11,10 +11,13 @@ from pydantic import SecretStr
 from compose.stack import Stack
 from eventstore import KafkaSettings, PostgresSettings, RawEvent
 from eventstore.codec import decode
+from eventstore.errors import Unreachable
+from eventstore.log.admin import Admin
 from eventstore.log.bounds import find_bounds
 from eventstore.log.consumer import make_consumer, start_consumer
 from eventstore.postgres import PostgresEventStore, migrate, open_engine
 from eventstore.relay import Relay
+from tests.faults.brokers import Broker
 from tests.stack.plugin import own_settings
 from tests.stack.waiting import eventually
 
@@ -90,3 +93,11 @@ async def test_relay_survives_its_servers(servers: Stack) -> None:
     await engine.dispose()
     assert len(stored) == sent == 120
     assert sorted(await published_ids(kafka)) == stored
+
+
+async def test_unanswered_request(broker: Broker, topic_prefix: str) -> None:
+    """A request for a topic that a stopped broker never answers is Unreachable, which relays wait out, and not a bare time-out (F14)."""
+    settings = broker.settings(topic_prefix).model_copy(update={"request_timeout_s": 1.0})
+    with pytest.raises(Unreachable, match=r"not answered within 1 s"):
+        async with Admin.open(settings) as admin, broker.stopped():
+            await admin.create_topic(settings.events_topic, 1)

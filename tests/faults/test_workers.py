@@ -8,8 +8,6 @@ import asyncio
 import gc
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -23,26 +21,19 @@ from projections.health import judge_life
 from projections.settings import ProjectionSettings
 from projections.supervisor import Supervisor
 from tests.bank.runs import ended
-from tests.faults.brokers import Broker, running
+from tests.faults.brokers import Broker
 from tests.faults.clusters import Cluster
 from tests.faults.operations import require_bites
 from tests.faults.system import System
 from tests.faults.tally import app
+from tests.stack.forks import Child
 from tests.stack.proxy import Fault
 from tests.stack.waiting import eventually
 
 SESSION_S = 2.0
 SHORT = ProjectionSettings(look_s=0.1, poll_s=0.05, session_s=SESSION_S, slow_s=1.5, stuck_s=3.0)
-ROOT = Path(__file__).resolve().parent.parent.parent
 # Clients whose broker is killed leave requests of aiokafka behind that nobody awaits; collected here, they are blamed on no other test.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@pytest.fixture(scope="module")
-async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Broker]:
-    """Run a broker that these tests share, and leave well each time."""
-    async with running(tmp_path_factory.mktemp("broker")) as broker:
-        yield broker
 
 
 class Scene:
@@ -220,7 +211,6 @@ async def test_zombie(scene: Scene, tmp_path: Path) -> None:
             await scene.taken_over(other)
             await scene.applied(20)
             zombie.send_signal(signal.SIGCONT)
-            assert zombie.stdout is not None
             watchdog = asyncio.get_running_loop().call_later(30, zombie.kill)
             while line := await asyncio.to_thread(zombie.stdout.readline):
                 if "newer owner" in line:
@@ -245,23 +235,7 @@ def exists(path: Path) -> Callable[[], Awaitable[bool]]:
     return look
 
 
-def start(scene: Scene, **environment: str) -> "subprocess.Popen[str]":
+def start(scene: Scene, **environment: str) -> Child:
     """Start a worker as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", "import sys; from projections.cli import main; sys.exit(main())", "run"],
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "REFOLD_PROJECTIONS_APP": "tests.faults.tally:app",
-            "REFOLD_PROJECTIONS_POLL_S": "0.05",
-            "REFOLD_PROJECTIONS_SESSION_S": str(SESSION_S),
-            "REFOLD_POSTGRES_DSN": scene.system.cluster.dsn,
-            "REFOLD_KAFKA_BOOTSTRAP": scene.broker.near,
-            "REFOLD_KAFKA_TOPIC_PREFIX": scene.prefix,
-            "REFOLD_KAFKA_PARTITIONS": "3",
-            **environment,
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    settings = {"REFOLD_PROJECTIONS_SESSION_S": str(SESSION_S), **environment}
+    return Child("projections.cli", ["run"], scene.system.environment(REFOLD_KAFKA_BOOTSTRAP=scene.broker.near, **settings))

@@ -21,6 +21,8 @@ from tests.bank.events import MoneyMoved
 from tests.faults.operations import Recorder, load
 
 STREAMS = 6
+PAUSE_S = 0.005
+"""Between two events of one writer, so that a run leaves the machine time for its faults."""
 UNKNOWN = (Unreachable, psycopg.Error, DBAPIError)
 
 
@@ -45,7 +47,7 @@ class Writer:
             event, aborted = self._make(number), self._chance.random() < aborts
             if number >= start:
                 await (self._abort(event) if aborted else self._insist(event))
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE_S)
             number += 1
         self._recorder.close()
 
