@@ -151,7 +151,11 @@ async def fill(count: int, accounts: int = ACCOUNTS, begin: int = 0) -> dict[str
     async with PostgresEventStore.open(engine=engine) as store:
         await store.import_events(make_events(count, accounts, begin))
     imported = time.perf_counter()
-    await Relay(engine).drain()
+    progress = await Relay(engine).drain()
+    if progress.published < count - begin:
+        sys.exit(
+            f"only {progress.published} of {count - begin} events can be read yet: see what holds readers back by `eventstore doctor`"
+        )
     ended = time.perf_counter()
     await engine.dispose()
     return {"import": (count - begin) / (imported - started), "relay": (count - begin) / (ended - imported)}

@@ -150,7 +150,7 @@ class Replay:
             return {"projection": self.projection.name, "generation": plan.target.number, "state": "live", "already": True}
         generation = await self._prepare(plan)
         apart = await self._build_apart(generation, plan) if self._choices.processes > 1 else 0
-        if apart:
+        if self._choices.processes > 1:
             generation = await self._read(generation)
         async with (
             opened_keyring(self._engine) as keyring,
@@ -190,12 +190,12 @@ class Replay:
         if obstacle or generation.state not in {State.CREATED, State.BUILDING}:
             self._reporter.step("processes", f"one: {obstacle or 'this build is almost done'}")
             return 0
-        generation = await self._move(generation, State.BUILDING)
         goal, here = await self._find_reach(generation, plan)
         shares = share_out({each: goal[each] - here.get(each, 0) for each in goal}, self._choices.processes)
         if len(shares) < 2:
             self._reporter.step("processes", "one: fewer than two partitions have something left to read")
             return 0
+        generation = await self._move(generation, State.BUILDING)
         if any(here.values()):
             await self._add_keys(generation)
         done = sum(here.values()) - sum(here.get(each, 0) for share in shares for each in share)

@@ -51,6 +51,15 @@ async def test_builds_in_two(runs, log, ledger):
     assert len(keys) == 2
 
 
+async def test_nothing_to_share_out(runs, log, ledger):
+    """When fewer than two partitions have something to read, two processes that were asked for are one, and the swap follows."""
+    await log.write([each for each in ledger.some(40) if each.stream == ledger.events[0].stream])
+    code, said = await run(runs)
+    assert code == 0, said
+    assert said[-1]["state"] == "live"
+    assert next(each["outcome"] for each in said if each.get("progress") == "processes").startswith("one: fewer than two")
+
+
 async def test_resumes_after_crash(runs, log, ledger):
     """When the processes die right after a commit the run says so and ends; the same command goes on from there."""
     await log.write(ledger.some(400))
