@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cdc.change import Change, Decoder, Modes
+from cdc.change.column import Schema
+from cdc.change.drift import list_columns, require_shape
 from cdc.change.place import find_place, remove_row, revise_row
 from cdc.change.text import write_row
 from eventstore.errors import UsageError
@@ -26,7 +28,8 @@ class CapturedTable:
     `Change`, keyed by the primary key's values. *full* says that the table has REPLICA IDENTITY FULL: then `before` is given.
     *columns* (name -> PostgreSQL type) and *modes* are for topics written without schemas, and for single columns that the
     schema leaves open (a domain over numeric arrives as text). *prefix* is the `topic.prefix` of an adopted connector; None = the one
-    that ours have.
+    that ours have. *row* is the class that `cdc types` wrote for the table's rows: records that no longer are like it are refused, so that
+    they wait for code that fits. Columns in *young* may be missing, as they are in records from before they were added.
     """
 
     connector: str
@@ -35,6 +38,8 @@ class CapturedTable:
     columns: Mapping[str, str] | None = field(default=None, hash=False)
     modes: Modes = field(default_factory=Modes)
     prefix: str | None = None
+    row: type | None = field(default=None, compare=False)
+    young: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         schema, dot, name = self.table.partition(".")
@@ -56,7 +61,7 @@ class CapturedTable:
         table = self.table
         if table not in wanted:
             return _pass_over
-        decode = Decoder(full=self.full, columns=self.columns, modes=self.modes).decode
+        decode = Decoder(full=self.full, columns=self.columns, modes=self.modes, require=self.find_requirement()).decode
 
         def read(record: Record) -> Message | None:
             change = decode(record.key, record.value)
@@ -65,6 +70,19 @@ class CapturedTable:
             return Message(table, change, change.key, None)
 
         return read
+
+    def find_requirement(self) -> Callable[[Sequence[Schema]], None] | None:
+        """Give what refuses records that have drifted away from *row*; None where there is no such class."""
+        if self.row is None:
+            return None
+        declared, table, known = list_columns(self.row), self.table, self.columns or {}
+
+        def require(fields: Sequence[Schema]) -> None:
+            there = {each["field"] for each in fields}
+            expected = {name: kind for name, kind in declared.items() if name in there or name not in self.young}
+            require_shape(table, expected, fields, known)
+
+        return require
 
     @property
     def messages(self) -> Sequence[str]:

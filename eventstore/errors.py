@@ -17,6 +17,7 @@
     ├── DuplicateEvent                1   an event id was already recorded with other neighbours
     ├── LimitExceeded                 1   an event or an append is larger than a named limit
     ├── UndecodableRecord             1   bytes that are not what their topic promises
+    │   ├── SchemaDrifted                 a captured table's columns are not those that handlers were written for
     │   ├── NewerEvent                    a schema version that this release does not know yet
     │   └── UndeclaredEvent               a type that no module of this release declares, where the policy is to park it
     ├── UnknownEvent                  1   a stored type that no class answers for
@@ -123,6 +124,10 @@ class LimitExceeded(RefoldError):
 
 class UndecodableRecord(RefoldError):
     """The bytes are not what their topic promises."""
+
+
+class SchemaDrifted(UndecodableRecord):
+    """A captured table's columns are not those that handlers were written for: write the row class anew with `cdc types`."""
 
 
 class NewerEvent(UndecodableRecord):

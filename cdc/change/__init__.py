@@ -6,7 +6,7 @@ from cdc.change.declared import Modes
 from cdc.change.decode import Decoder
 from cdc.change.interval import Interval
 from cdc.change.range import Range
-from cdc.change.sentinel import UNCHANGED, Beyond, Infinity
+from cdc.change.sentinel import UNCHANGED, Beyond, Infinity, Unchanged
 from cdc.change.shape import Box, Circle, Geometry, Line, Path, Point
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "Point",
     "Range",
     "Row",
+    "Unchanged",
     "read_boundary",
 ]

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast
 
 Row = dict[str, Any]
 """Column name to Python value."""
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", default=Row)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
 
 Op = Literal["c", "u", "d", "r", "t", "m"]
 """create, update, delete, read (a snapshot's row), truncate, message (`pg_logical_emit_message`)."""
@@ -75,8 +84,8 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One decoded record.
+class Change(Generic[R]):
+    """One decoded record; `Change[Airline]` where `cdc types` wrote a class for the table's rows.
 
     *table* is `schema.table` (empty for a message), *key* the primary key's values in the key's order (empty without one).
     *before* is None unless the reader was told that the table has REPLICA IDENTITY FULL: otherwise Debezium fills it with
@@ -90,8 +99,8 @@ class Change:
     op: Op
     table: str
     key: tuple[Any, ...]
-    before: Row | None
-    after: Row | None
+    before: R | None
+    after: R | None
     source: Origin
     order: tuple[int, int]
     key_names: tuple[str, ...] = ()
@@ -101,4 +110,6 @@ class Change:
     @property
     def row(self) -> Row:
         """The row after the change; of a deleted one, its key."""
-        return dict(zip(self.key_names, self.key, strict=True)) if self.after is None else self.after
+        if self.after is None:
+            return dict(zip(self.key_names, self.key, strict=True))
+        return cast("Row", self.after)

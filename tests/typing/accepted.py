@@ -99,6 +99,7 @@ from projections import (
 )
 from projections.serving import Bookmark, ReadModels
 from projections.web import Policy, Reading, ReadModelMiddleware, everybody, nobody, note_write, read_session, reading
+from tests.typing.shop_rows import PUBLIC_ORDER, PublicOrder
 
 
 @event("order-placed", version=2)
@@ -137,6 +138,12 @@ changes: ASGIApp = ChangeFeed(Offer(customers, hidden=("email",), tenant="firm")
 @translation.on("c", "u")
 def translate(change: Change) -> OrderNoted | None:
     return None if change.after is None else OrderNoted(change.after["name"])
+
+
+@totals.on_change(PUBLIC_ORDER, key=lambda change: str(change.key[0]))
+def add_order(change: Change[PublicOrder], row: Revenue | None) -> Revenue | None:
+    order = change.after
+    return None if order is None else Revenue(str(order["id"]), int((order["total"] or 0) * 100))
 
 
 @totals.on(OrderPlaced, key=lambda placed: placed.customer)

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import assert_type
 
+from cdc import Change
 from eventstore import NO_STREAM, Decider, Personal, Query, QueryItem, Repository, event
 from eventstore.postgres import PostgresEventStore, checkout
 from projections import Projection
+from tests.typing.shop_rows import PublicOrder
 
 
 @event("parcel-sent")
@@ -70,3 +72,13 @@ async def handle(store: PostgresEventStore) -> None:
     repository = Repository(store, scales)
     await repository.handle("parcel-1", 5)  # refused
     (await repository.handle("parcel-1", "ada")).state.upper()  # refused
+
+
+def read_total(change: Change[PublicOrder]) -> int:
+    assert change.after is not None
+    return change.after["total"]  # refused
+
+
+def read_note(change: Change[PublicOrder]) -> str:
+    assert change.after is not None
+    return change.after["note"] or change.after["colour"]  # refused
