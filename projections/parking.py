@@ -126,6 +126,12 @@ async def go_on(connection: Connection, generation: int, due: Due) -> bool:
     return cursor.rowcount > 0
 
 
+async def list_drift(connection: Connection, generation: int) -> list[str]:
+    """Give the reasons, five at most, of records that wait because their table's columns have changed."""
+    rows = await (await connection.execute(load(PACKAGE, "list_drift"), {"generation": generation})).fetchall()
+    return [reason for (reason,) in rows]
+
+
 async def count_parked(connection: Connection, generation: int) -> int:
     """Count the parked records of *generation*."""
     found = await (await connection.execute(load(PACKAGE, "count_parked"), {"generation": generation})).fetchone()

@@ -20,7 +20,7 @@ from projections.checkpoint import Standing, read_owners
 from projections.cli.program import add_command, add_projection, list_partitions, opened_engine, table
 from projections.copies import describe_copies
 from projections.generation import FED, Generation, State
-from projections.parking import count_parked
+from projections.parking import count_parked, list_drift
 
 SHOWN = FED | {State.BUILDING, State.CAUGHT_UP, State.VERIFIED}
 SILENT_S = 5.0
@@ -53,12 +53,15 @@ async def _status(arguments: argparse.Namespace, output: Output) -> int:
             {
                 **describe(each, first, await _look(connection, each)),
                 "parked": await count_parked(connection, each.id),
+                "drift": await list_drift(connection, each.id),
                 "sinks": await describe_copies(connection, each),
             }
             for each, first in zip(known, before, strict=True)
         ]
     shown = [[_flatten(each, row) for each in facts for row in each[part]] for part in ("partitions", "sinks")]
-    output.result(facts, "\n\n".join(table(rows) for rows in shown if rows) or table([]))
+    drifted = "\n".join(f"{each['projection']} g{each['generation']}: {why}" for each in facts for why in each["drift"])
+    texts = [table(rows) for rows in shown if rows] + [drifted] * bool(drifted)
+    output.result(facts, "\n\n".join(texts) or table([]))
     return 0
 
 

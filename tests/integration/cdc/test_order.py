@@ -14,6 +14,7 @@ from pydantic import SecretStr
 import replay.cli
 from eventstore import PostgresSettings
 from eventstore.postgres import migrate, open_engine
+from projections import Projections
 from projections.settings import ProjectionSettings
 from projections.supervisor import Supervisor
 from tests.integration.cdc.conftest import Source
@@ -37,10 +38,10 @@ async def shop(source: Source, monkeypatch: pytest.MonkeyPatch) -> Source:
 
 
 @asynccontextmanager
-async def feeding(source: Source) -> AsyncIterator[None]:
+async def feeding(source: Source, fed: Projections = app) -> AsyncIterator[None]:
     """Feed the read models meanwhile."""
     engine, stopping = open_engine(PostgresSettings(dsn=SecretStr(source.dsn))), asyncio.Event()
-    task = asyncio.create_task(Supervisor(app, engine, kafka=source.kafka, settings=QUICK).run(stopping))
+    task = asyncio.create_task(Supervisor(fed, engine, kafka=source.kafka, settings=QUICK).run(stopping))
     try:
         yield
     finally:
