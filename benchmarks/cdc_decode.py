@@ -1,90 +1,18 @@
 """How many changes a core decodes: a ten-column table as `cdc apply` has it written, with schemas, and the same without.
 
-Run as `python -m benchmarks.cdc_decode`. Nothing but the decoder runs; reading from Kafka and folding come on top.
+Run as `python -m benchmarks.cdc_decode`. Nothing but the decoder runs; reading from Kafka and folding come on top: see `cdc bench`.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from typing import Any
-
-from cdc.change import Decoder
-
-ROUNDS, COUNT = 5, 40_000
-COLUMNS: list[tuple[str, dict[str, Any], str]] = [
-    ("id", {"type": "int64"}, "bigint"),
-    ("carrier", {"type": "string"}, "text"),
-    ("flight", {"type": "int32"}, "integer"),
-    ("origin", {"type": "string"}, "text"),
-    ("destination", {"type": "string"}, "text"),
-    ("departs", {"type": "string", "name": "io.debezium.time.ZonedTimestamp"}, "timestamptz"),
-    ("day", {"type": "int32", "name": "io.debezium.time.Date"}, "date"),
-    ("price", {"type": "string", "parameters": {"__debezium.source.column.type": "NUMERIC"}}, "numeric"),
-    ("distance", {"type": "double"}, "float8"),
-    ("cancelled", {"type": "boolean"}, "boolean"),
-]
-SOURCE = {
-    "version": "string", "connector": "string", "name": "string", "ts_ms": "int64", "snapshot": "string", "db": "string",
-    "sequence": "string", "ts_us": "int64", "ts_ns": "int64", "schema": "string", "table": "string", "txId": "int64", "lsn": "int64",
-    "xmin": "int64", "origin": "string", "origin_lsn": "int64",
-}  # fmt: skip
-
-
-def struct(field: str, fields: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """Make the Connect schema of a struct."""
-    return {"type": "struct", "fields": fields, "optional": True, "name": name, "field": field}
-
-
-def write(number: int, *, with_schema: bool) -> tuple[bytes, bytes]:
-    """Write the key and value of one update."""
-    row = [number, "UA", 1545, "EWR", "IAH", "2013-01-01T10:15:00.000000Z", 15706, f"{number}.50", 1400.0, False]
-    after = {name: value for (name, _, _), value in zip(COLUMNS, row, strict=True)}
-    source = {
-        "version": "3.7.0.Final", "connector": "postgresql", "name": "shop.ops", "ts_ms": 1795224479548, "snapshot": None, "db": "ops",
-        "sequence": f'["{number}","{number + 1}"]', "ts_us": 1795224479548508, "ts_ns": 1795224479548508000, "schema": "public",
-        "table": "flights", "txId": 790, "lsn": number + 1, "xmin": None, "origin": None, "origin_lsn": None,
-    }  # fmt: skip
-    value: Any = {
-        "before": None,
-        "after": after,
-        "source": source,
-        "transaction": None,
-        "op": "u",
-        "ts_ms": 1,
-        "ts_us": 1,
-        "ts_ns": 1,
-    }
-    key: Any = {"id": number}
-    if with_schema:
-        fields = [{"optional": True, "field": name, **schema} for name, schema, _ in COLUMNS]
-        rows = [struct(side, fields, "shop.ops.public.flights.Value") for side in ("before", "after")]
-        block = struct("source", [{"type": kind, "optional": True, "field": name} for name, kind in SOURCE.items()], "Source")
-        value = {"schema": struct("", [*rows, block], "shop.ops.public.flights.Envelope"), "payload": value}
-        key = {"schema": struct("", fields[:1], "shop.ops.public.flights.Key"), "payload": key}
-    return json.dumps(key, separators=(",", ":")).encode(), json.dumps(value, separators=(",", ":")).encode()
-
-
-def measure(decoder: Decoder, records: list[tuple[bytes, bytes]]) -> float:
-    """Give the best of some rounds in changes per second of processor time, which other work on the machine disturbs less."""
-    best = 0.0
-    for _ in range(ROUNDS):
-        started = time.process_time()
-        for key, value in records:
-            decoder.decode(key, value)
-        best = max(best, len(records) / (time.process_time() - started))
-    return best
+from cdc.bench import measure_decoding, write_record
 
 
 def main() -> None:
     """Measure and print."""
-    declared = {name: kind for name, _, kind in COLUMNS}
-    for label, decoder, with_schema in (
-        ("with schema", Decoder(), True),
-        ("declared columns", Decoder(columns=declared), False),
-    ):
-        records = [write(number, with_schema=with_schema) for number in range(COUNT)]
-        print(f"{label}: {measure(decoder, records):,.0f} changes/s ({len(records[0][1]):,} bytes each)")
+    for label, with_schema in (("with schema", True), ("declared columns", False)):
+        size = len(write_record(0, with_schema=with_schema)[1])
+        print(f"{label}: {measure_decoding(with_schema=with_schema):,.0f} changes/s ({size:,} bytes each)")
 
 
 if __name__ == "__main__":
