@@ -61,7 +61,7 @@ class Diagnosis:
 _AGAIN = "every row comes once more, rows that went meanwhile go; what changed in between and changed back was seen by nobody"
 
 
-def diagnose(world: World, names: Names, lost: Sequence[str], *, judged: bool) -> Diagnosis:
+def diagnose(world: World, connector: Connector, names: Names, lost: Sequence[str], *, judged: bool) -> Diagnosis:
     """Find the cause and the cheapest cure that loses nothing. Pure.
 
     *lost* are topics that were deleted, or made anew since they were read. *judged*: every captured table is compared with a read model
@@ -75,8 +75,20 @@ def diagnose(world: World, names: Names, lost: Sequence[str], *, judged: bool) -
         return Diagnosis(*found, Cure.SNAPSHOT, _AGAIN)
     if world.config is None:
         return Diagnosis("deleted", f"Connect knows no connector {names.connector}", Cure.RESUME, "nothing is repeated")
+    here = world.config.get("database.hostname"), world.config.get("database.port", "5432")
+    if here != (connector.host, str(connector.port)):
+        what = (
+            f"{names.connector} reads from {':'.join(map(str, here))}, and its source is at {connector.host}:{connector.port} now"
+        )
+        return Diagnosis(
+            "moved", what, Cure.RESUME, "it goes on in the slot that the new server has; changes after that may come twice"
+        )
     if window.stands is None and world.slot is not None:
         return _weigh_offsets(world, names, window, judged=judged)
+    return _judge_state(world, names)
+
+
+def _judge_state(world: World, names: Names) -> Diagnosis:
     failure = world.state.failure if world.state is not None else ""
     if failure:
         kind, cause, _ = classify(failure)
@@ -180,7 +192,7 @@ class Healer:
         if diagnosis.cure is Cure.SNAPSHOT:
             return diagnosis
         again = await survey_world(self.connector, self.kafka, connect)
-        return diagnose(again, names, (), judged=judged)
+        return diagnose(again, self.connector, names, (), judged=judged)
 
     async def _clear(self, connect: ConnectClient, database: SourceDatabase, diagnosis: Diagnosis) -> None:
         """Stop the connector and take away what it can't go on with, in an order that can be left anywhere."""

@@ -105,7 +105,11 @@ async def switch_on(switch: Switch) -> Route | None:
         topic, name = await ensure_events_topic(switch.kafka), switch.target.slot
         route = await find_route(engine, topic)
         if route is not None and not route.settled and route.until is not None:
-            raise PreconditionFailed("the route is being switched off: finish that with `cdc route off`")
+            raise PreconditionFailed(
+                "the route is being switched off: finish that with `cdc route off`, or with `cdc recover` what that began"
+            )
+        if route is not None and not route.settled:
+            await _require_slot(switch)
         fresh = await prepare_route(engine, name)
         if route is None or route.settled:
             await open_route(engine, topic, switch.relay.source)
@@ -127,6 +131,7 @@ async def switch_off(switch: Switch) -> Route | None:
         route = await find_route(engine, switch.kafka.events_topic)
         if route is None or route.settled:
             return None
+        await _require_slot(switch)
         await close_route(engine)
         switch.report("nothing is announced any more")
         await _settle_connector(switch, fresh=False)
@@ -147,6 +152,17 @@ async def read_route(switch: Switch) -> Route | None:
         return await find_route(engine, switch.kafka.events_topic)
     finally:
         await engine.dispose()
+
+
+async def _require_slot(switch: Switch) -> None:
+    """Refuse to go on without the slot that has what was announced: a new one would pass over it in silence."""
+    async with open_database(switch.target.dsn or "") as database:
+        slot = await database.read_slot(switch.target.slot)
+    if slot is None or slot["wal_status"] == "lost":
+        raise PreconditionFailed(
+            f"Debezium carries the events and its slot {switch.target.slot} {'is gone' if slot is None else 'has lost its log'}: events "
+            "may be missing in the topic. `cdc recover` publishes them from the event table."
+        )
 
 
 async def _settle_connector(switch: Switch, *, fresh: bool) -> None:

@@ -11,13 +11,15 @@ import time
 from typing import Any
 
 from cdc.connect.source import read_sources
+from cdc.rescue import Rescue, rescue_route
+from cdc.route import TABLE, Switch
 from eventstore.console import Output, add_json
 from eventstore.errors import VerificationFailed
-from eventstore.settings import KafkaSettings
+from eventstore.settings import KafkaSettings, PostgresSettings, RelaySettings
 from projections.cli import opened_engine, require_app
 from projections.settings import ProjectionSettings
 from replay.agreement import Verifier
-from replay.recovery import Recovery
+from replay.recovery import Recovered, Recovery
 
 
 def declare(commands: Any) -> None:
@@ -63,13 +65,16 @@ async def _verify(arguments: argparse.Namespace, output: Output) -> int:
 async def _recover(arguments: argparse.Namespace, output: Output) -> int:
     kafka, given = KafkaSettings(), arguments.app or ProjectionSettings().app
     app = list(require_app(given, ProjectionSettings())) if given else []
-    connectors = read_sources(arguments.sources, kafka)
     deadline = time.monotonic() + arguments.timeout
+    done: list[Recovered | Rescue] = []
     async with opened_engine("refold cdc recover") as engine:
-        done = [
-            await Recovery(Verifier(each, app, engine, kafka, deadline, output.progress), output).run(dry_run=arguments.dry_run)
-            for each in connectors
-        ]
+        for each in read_sources(arguments.sources, kafka):
+            if each.tables == (TABLE,):
+                switch = Switch(each, PostgresSettings(), kafka, RelaySettings(), deadline, output.progress)
+                done.append(await rescue_route(switch, dry_run=arguments.dry_run))
+            else:
+                verifier = Verifier(each, app, engine, kafka, deadline, output.progress)
+                done.append(await Recovery(verifier, output).run(dry_run=arguments.dry_run))
     facts = [each.facts() for each in done]
     output.result(facts[0] if len(facts) == 1 else facts, "\n".join(map(str, done)))
-    return 0 if all(each.is_proved for each in done) else VerificationFailed.exit_code
+    return 0 if all(isinstance(each, Rescue) or each.is_proved for each in done) else VerificationFailed.exit_code

@@ -100,7 +100,7 @@ class Recovery:
         mirrors, _ = self._verifier.list_mirrors()
         judged = {each.source.table for each in mirrors} >= set(self._connector.tables)
         world = await self._healer.look()
-        diagnosis = diagnose(world, self._healer.names, await self._find_lost(world), judged=judged)
+        diagnosis = diagnose(world, self._connector, self._healer.names, await self._find_lost(world), judged=judged)
         self._found.diagnoses.append(diagnosis)
         self._found.dry_run = dry_run
         self._verifier.report(f"{self._connector.name}: {diagnosis}")
@@ -116,7 +116,7 @@ class Recovery:
             await self._healer.heal(diagnosis, world, self._restart_lost, judged=judged)
         except ConnectorFailed:  # what it can't go on with was not seen before it tried
             world = await self._healer.look()
-            diagnosis = diagnose(world, self._healer.names, (), judged=judged)
+            diagnosis = diagnose(world, self._connector, self._healer.names, (), judged=judged)
             self._found.diagnoses.append(diagnosis)
             if diagnosis.cure is not Cure.SNAPSHOT:
                 raise

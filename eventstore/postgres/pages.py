@@ -32,6 +32,12 @@ async def read_page(engine: AsyncEngine, after: Position, wanted: Wanted) -> lis
     return await _fetch(engine, "relay_page", {"xid": str(after.xid), "position": after.sequence, **wanted._asdict()})
 
 
+async def read_carried(engine: AsyncEngine, after: Position, span: tuple[int, int], events: int) -> list[TextRow]:
+    """Give at most *events* that Debezium was to carry, after *after* in order: those of positions above *span*'s first up to its last."""
+    values = {"xid": str(after.xid), "position": after.sequence, "first": span[0], "last": span[1], "events": events}
+    return await _fetch(engine, "route_page", values)
+
+
 async def find_event(engine: AsyncEngine, position: Position) -> str | None:
     """Give the id of the event at *position*, None when there is none."""
     rows = await _fetch(engine, "event_at", (str(position.xid), position.sequence))

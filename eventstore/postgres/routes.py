@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
 from psycopg import errors, sql
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -78,6 +80,21 @@ async def close_route(engine: AsyncEngine) -> bool:
             return row is not None and row[0] is not None
     except errors.LockNotAvailable as error:
         raise _busy() from error
+
+
+class Ending(NamedTuple):
+    """A route that is not settled: whether all its events can be read, since when it carries, and the source that they name."""
+
+    readable: bool
+    opened_at: datetime
+    source: str
+
+
+async def find_ending(engine: AsyncEngine) -> Ending | None:
+    """Tell of the route that is not settled, None when there is none."""
+    async with checkout(engine) as connection:
+        row = await (await connection.execute(load(_HERE, "route_ended"))).fetchone()
+        return Ending(bool(row[0]), row[1], row[2]) if row else None
 
 
 async def settle_route(engine: AsyncEngine) -> bool:

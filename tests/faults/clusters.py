@@ -134,6 +134,12 @@ class Cluster:
         shutil.copy(self.stack.state.directory / "password", other.stack.state.directory)
         run("pg_basebackup", "-d", self.dsn, "-D", str(other.data), "-X", "stream", "-c", "fast")
 
+    def follow(self, primary: "Cluster", slot: str) -> None:
+        """Become a standby of *primary*, which keeps its log for it in the physical slot *slot*; start it with `up`."""
+        self.stack.state.make()
+        shutil.copy(primary.stack.state.directory / "password", self.stack.state.directory)
+        run("pg_basebackup", "-d", primary.dsn, "-D", str(self.data), "-X", "stream", "-c", "fast", "-R", "-C", "-S", slot)
+
 
 def run(program: str, *arguments: str) -> str:
     """Run one of PostgreSQL's programs as the server's user, and give what it prints."""
