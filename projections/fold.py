@@ -12,12 +12,12 @@ behind.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from eventstore.log.events import EventSource
 from eventstore.privacy.opener import Opener
-from eventstore.source import Message, Reader, Record
+from eventstore.source import Message, Reader, Record, Source
 from projections.admission import Admission, list_routes
 from projections.effect import Effect
 from projections.projection import Projection, SqlHandler
@@ -48,6 +48,7 @@ class Folder(Admission):
         self.sheets = {each.name: Sheet(each, complete=complete) for each in projection.tables}
         self.parked: set[tuple[str, bytes | None]] = set()
         self._readers: dict[str, Reader] = {}
+        self._topics = topics
         self._routes: dict[tuple[str, str], list[Route]] = {}
         self._sql: dict[tuple[str, str], list[SqlHandler]] = {}
         self._effects: dict[tuple[str, str], list[Effect]] = {}
@@ -73,6 +74,14 @@ class Folder(Admission):
                     self._sql.setdefault((topic, each.message), []).append(each)
         self.spans = {each.table.name for each in projection.handlers if each.spans}
         self._open_ledgers(projection, topics, complete=complete)
+
+    def reread(self, make: Callable[[Source, str, frozenset[str], bool], Reader]) -> None:
+        """Take the readers that *make* gives for (source, topic, message names, whole); one with personal fields keeps its own."""
+        for source in self.projection.sources if self._opener is None else ():
+            topic = self._topics[source.name]
+            names = frozenset(message for of, message in self._routes if of == topic)
+            detailed = any(each.detailed for each in self.projection.all_handlers if each.source.name == source.name)
+            self._readers[topic] = make(source, topic, names, detailed or bool(self._effects))
 
     @property
     def cached(self) -> int:

@@ -28,6 +28,11 @@ class ProjectionSettings(BaseSettings):
     wait_s: float = Field(
         default=5.0, gt=0, description="Seconds that a read waits for a token before TimedOut. Env REFOLD_PROJECTIONS_WAIT_S."
     )
+    shared: bool = Field(
+        default=False,
+        description="Let the projections of a process that read the same topics share one read pass: one fetch and one decode, bounded by "
+        "the slowest. Env REFOLD_PROJECTIONS_SHARED.",
+    )
     instance: str | None = Field(
         default=None,
         description="Name of this worker process for life, unlike that of any other of its app (a pod's name, say): stopped and started "
@@ -88,7 +93,9 @@ class ProjectionSettings(BaseSettings):
         description="Seconds that a worker which was asked to stop may take to finish its batch. Env REFOLD_PROJECTIONS_STOP_S.",
     )
     effect_tasks: int = Field(
-        default=16, ge=1, description="Effects that a worker carries out at the same time. Env REFOLD_PROJECTIONS_EFFECT_TASKS."
+        default=16,
+        ge=1,
+        description="Items: effects that a worker carries out at the same time. Env REFOLD_PROJECTIONS_EFFECT_TASKS.",
     )
     effect_lease_s: float = Field(
         default=60.0,

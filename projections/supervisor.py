@@ -17,10 +17,12 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.log.bounds import find_partitions
+from eventstore.meaning import shorten
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
 from projections.catalogue import create_generation, find_live, list_generations, lock_pointer, move, note, set_pointer
 from projections.change import describe_parts
+from projections.coach import Coach
 from projections.copies import follow
 from projections.fingerprint import fingerprint
 from projections.generation import FED, Generation, State
@@ -56,6 +58,7 @@ class Supervisor:
         self._settings = settings
         self._say: Say = say or (lambda *_, **__: None)
         self._running: dict[int, Supervised] = {}
+        self._coaches: dict[tuple[str, ...], Coach] = {}
         self._told: set[Any] = set()
         self._named: dict[str, int] = {}
         self._name_at = 0.0
@@ -98,7 +101,8 @@ class Supervisor:
         for id_, (projection, generation) in wanted.items():
             if id_ not in self._running:
                 self._say(f"{generation}: feeding ({generation.state})", generation=generation.number, projection=projection.name)
-                worker = Worker(projection, generation, self._engine, self._kafka, self._settings)
+                coach = self._find_coach(generation)
+                worker = Worker(projection, generation, self._engine, self._kafka, self._settings, coach)
                 self._running[id_] = Supervised(worker, self._report)
         for projection, generation in wanted.values():
             if projection.sinks and generation.state is State.LIVE and self._shown.get(projection.name) != generation.id:
@@ -128,6 +132,19 @@ class Supervisor:
         ]
         if ready and await follow(self._engine, generation):
             self._shown[generation.projection] = generation.id
+
+    def _find_coach(self, generation: Generation) -> Coach | None:
+        """Give the read pass of all generations with these topics; None = everyone reads for itself.
+
+        Its group is this release's own, so that processes of another release, with other generations, share other partitions out.
+        """
+        if not self._settings.shared:
+            return None
+        topics = tuple(sorted(generation.topics))
+        if topics not in self._coaches:
+            group = f"{self._kafka.topic_prefix}.pass.{shorten([sorted(self.fingerprints.items()), topics])}"
+            self._coaches[topics] = Coach(self._kafka, self._settings, topics, group)
+        return self._coaches[topics]
 
     def _name_unhandled(self) -> None:
         handled = {each for projection in self.app for each in projection.wanted(EVENTS)}

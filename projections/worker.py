@@ -12,6 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from typing import cast
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -27,6 +28,7 @@ from eventstore.settings import KafkaSettings
 from projections.agent import Agent
 from projections.catalogue import describe_actor
 from projections.checkpoint import refuse_anew
+from projections.coach import Coach, Seat
 from projections.copies import opened_copies
 from projections.generation import Generation
 from projections.parking import Patience
@@ -64,7 +66,9 @@ class Worker:
         engine: AsyncEngine,
         kafka: KafkaSettings,
         settings: ProjectionSettings,
+        coach: Coach | None = None,
     ) -> None:
+        """Take what to feed; with a *coach* it reads in a pass with others."""
         self.projection = projection
         self.generation = generation
         self.fenced = 0
@@ -74,6 +78,7 @@ class Worker:
         self._engine = engine
         self._kafka = kafka
         self._settings = settings
+        self._coach = coach
         self._stopping = asyncio.Event()
         self._owner = f"{describe_actor()} worker"
         self._pipeline: Pipeline | None = None
@@ -147,9 +152,13 @@ class Worker:
         chosen = self._settings
         pipeline.patience = Patience(chosen.retry_attempts, chosen.retry_s, chosen.retry_most_s)
         pipeline.hold_s = chosen.max_poll_s
+        if self._coach is not None:
+            self._coach.memo.share(pipeline.folder)
         return pipeline
 
     def _make_reader(self, topics: list[str]) -> GroupReader:
+        if self._coach is not None:
+            return cast("GroupReader", Seat(self._coach, self._claim))  # the same interface
         chosen = self._settings
         membership = Membership(chosen.instance, chosen.session_s, chosen.max_poll_s)
         group, size = self.generation.consumer_group, chosen.batch_bytes

@@ -83,6 +83,7 @@ from eventstore.snapshot import either, every, slower
 from eventstore.testing import Clock, MemoryEventStore, MemorySnapshots, given_for
 from projections import (
     Aggregate,
+    Attempt,
     Count,
     Day,
     Distinct,
@@ -151,6 +152,16 @@ def add(placed: OrderPlaced, row: Revenue | None) -> Revenue:
     row = row or Revenue(placed.customer)
     row.cents += placed.cents
     return row
+
+
+statements = Projection("statements")
+
+
+@statements.effect(OrderPlaced, begin="beginning")
+async def thank(placed: OrderPlaced, attempt: Attempt) -> str:
+    assert_type(attempt.key, str)
+    assert_type(attempt.number, int)
+    return f"{placed.customer} {attempt.envelope.stream}"
 
 
 @totals.on(OrderNoted)

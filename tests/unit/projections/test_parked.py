@@ -53,7 +53,7 @@ def test_places():
 def test_headers_keep_every_byte(headers):
     """Headers come back to the byte, through JSON that PostgreSQL takes."""
     written = json.loads(json.dumps(write_headers(headers)))
-    assert "\\u0000" not in json.dumps(written)
+    assert "\\u0000" not in json.dumps(written).replace("\\\\", ""), "an escaped backslash is no escape"
     assert read_headers(written) == headers
 
 
