@@ -45,7 +45,6 @@ TARGETS = (
     ("balances", "bare", 1.0),
     ("balances, two", "balances", 1.3),
     ("ledger", "bare", 0.5),
-    ("journal", "bare", 0.5),
 )
 
 
