@@ -20,6 +20,7 @@ from projections.mark import Mark
 from projections.projection import Projection
 from projections.readmodels.policies import compose_force, compose_policies
 from projections.readmodels.statements import Statements, compose, key_arrays
+from projections.readmodels.upsert import FEW, Upsert
 from projections.sheet import Sheet
 from projections.table import RefusedValue, Table
 
@@ -43,6 +44,7 @@ class ReadModel:
         every = [*projection.tables, *projection.marks.values()]
         self._statements: dict[str, Statements] = {each.name: compose(each, schema) for each in every}
         self._types = {each.name: [*map(name_kind, each.sql_types())] for each in every}
+        self._upserts: dict[str, Upsert] = {}
         self._keyed: set[str] = set()
         self._staged: set[str] = set()
         self._private = projection.has_personal
@@ -125,6 +127,12 @@ class ReadModel:
             self._keyed.add(name)
 
     async def _merge(self, connection: Connection, table: Table[Any], rows: Sequence[Any]) -> None:
+        if len(rows) <= FEW:
+            values = table.plain_values if self._private else table.values
+            upsert = self._upserts.get(table.name) or Upsert(table, self.schema, self._types[table.name])
+            self._upserts[table.name] = upsert
+            await upsert.write(connection, map(values, rows))
+            return
         statements = self._statements[table.name]
         await connection.execute(statements.stage)
         self._staged.add(table.name)

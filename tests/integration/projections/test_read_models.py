@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -16,6 +17,7 @@ from eventstore.postgres.engine import checkout
 from eventstore.stream import Position, Token
 from projections.projection import Projection
 from projections.readmodels.postgres import ReadModel, create_indexes, create_tables, drop_schema
+from projections.readmodels.upsert import FEW
 from projections.serving import ReadModels
 from tests.bank.oracle import expect
 from tests.bank.release1 import app, bank
@@ -166,6 +168,63 @@ async def test_long_names_stay_apart(engine):
                 await model.write(connection, sheet)
         assert await _load(connection, model, first, [1, 2]) == {1: Row(1, "first"), 2: None}
         assert await _load(connection, model, second, [1, 2]) == {1: None, 2: Row(2, "second")}
+
+
+async def test_ways_in(engine, monkeypatch):
+    """A row has the same digest whether it was copied, merged with many others or written with a few, over nothing or over another row."""
+    wide = Projection("wide")
+    table = wide.table(Everything, key="number")
+    rows = [dataclasses.replace(each, number=number) for number in range(10) for each in (FULL if number % 2 else EMPTY,)]
+    digests = []
+    async with _made(engine, wide, "rm_wide_g1") as (connection, model):
+        for complete, few, before in (
+            (True, FEW, None),
+            (False, 0, None),
+            (False, 0, FULL),
+            (False, FEW, None),
+            (False, FEW, EMPTY),
+        ):
+            monkeypatch.setattr("projections.readmodels.postgres.FEW", few)
+            await connection.execute("TRUNCATE rm_wide_g1.everything")
+            for some in ([dataclasses.replace(before, number=each.number) for each in rows] if before else [], rows):
+                sheet = _sheet(table, complete=complete)
+                sheet.rows |= {each.number: each for each in some}
+                sheet.dirty.update(sheet.rows)
+                async with connection.transaction():
+                    await model.write(connection, sheet)
+            assert await _load(connection, model, table, range(10)) == {each.number: each for each in rows}
+            digests.append(await model.digest(connection))
+    assert digests[0]["everything"].rows == 10
+    assert digests == digests[:1] * 5
+
+
+@pytest.mark.parametrize("few", [0, FEW])
+async def test_refused_alike(engine, monkeypatch, few):
+    """What PostgreSQL refuses of a row it refuses whichever way the row comes: too long, out of range, missing, not of the type."""
+    monkeypatch.setattr("projections.readmodels.postgres.FEW", few)
+    wide = Projection("wide")
+    table = wide.table(Everything, key="number")
+    wrong = {
+        "limited": "longer",
+        "small": 2**15,
+        "name": None,
+        "price": Decimal("1e9"),
+        "note": "\x00",
+        "seen": "soon",
+    }
+    async with _made(engine, wide, "rm_wide_g1") as (connection, model):
+        refused = set()
+        for name, value in wrong.items():
+            sheet = _sheet(table, complete=False)
+            sheet.rows[FULL.number] = dataclasses.replace(FULL, **{name: value})
+            sheet.dirty.add(FULL.number)
+            try:
+                async with connection.transaction():
+                    await model.write(connection, sheet)
+            except (psycopg.Error, AttributeError, TypeError):
+                refused.add(name)
+        assert refused == set(wrong)
+        assert (await model.digest(connection))["everything"].rows == 0
 
 
 async def test_key_only_table(engine):
