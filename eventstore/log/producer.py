@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, ProducerFenced
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, ProducerClosed, ProducerFenced
 from aiokafka.producer import sender
 
 from eventstore.errors import Fenced, LimitExceeded, Unreachable
@@ -124,4 +124,14 @@ class TransactionalProducer:
             async with asyncio.timeout(_CLOSE_S):
                 await self._producer.stop()
         except (KafkaError, TimeoutError):
-            await self._producer.client.close()
+            await self._abandon()
+
+    async def _abandon(self) -> None:
+        """End what waits for a broker that does not answer: aiokafka's own tasks would wait on, and wake up for nobody."""
+        producer = self._producer
+        producer._message_accumulator.fail_all(ProducerClosed())
+        await producer.client.close()
+        sending = producer._sender and producer._sender.sender_task
+        if sending is not None:
+            sending.cancel()
+            await asyncio.wait([sending], timeout=_CLOSE_S)
