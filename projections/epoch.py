@@ -98,10 +98,10 @@ class History:
             epoch = self._find_epoch(partition, place)
             if epoch == len(self.epochs) - 1 and (last := self._find_fall(partition, epoch, place)):
                 epoch = self._begin(place, last)
-        high = self.highs.get(partition)
-        if high is None or (epoch, *place.order) > high[:3]:
-            self.highs[partition] = High(epoch, *place.order, place.at)
-        return (epoch, *place.order, _RANKS[place.act])
+        high, (commit, event) = self.highs.get(partition), place.order
+        if high is None or (epoch, commit, event) > high[:3]:
+            self.highs[partition] = High(epoch, commit, event, place.at)
+        return (epoch, commit, event, _RANKS[place.act])
 
     def ends_snapshot(self, place: Place, order: Order) -> bool:
         """Note that the newest epoch's snapshot is over, if *place* says so; True = for the first time.
@@ -178,6 +178,8 @@ class History:
         return epoch
 
     def _find_snapshot(self, place: Place) -> int:
+        if self.epochs[-1].snapshot == place.snapshot:
+            return len(self.epochs) - 1
         found = next((number for number, each in enumerate(self.epochs) if each.snapshot == place.snapshot), None)
         if found is not None:
             return found

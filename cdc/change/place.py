@@ -23,7 +23,7 @@ def find_place(change: Change) -> Place:
     knew of no commit is one of the whole table: one that was asked for while it streamed may be of any part of it.
     """
     source, marker = change.source, change.source.snapshot
-    key = write_row(dict(zip(change.key_names, change.key, strict=True))) if change.key else None
+    key = write_row(dict(zip(change.key_names, change.key, strict=False))) if change.key else None
     beside = marker == "incremental"
     whole = change.op == "r" and not beside and not source.knows_commit
     snapshot = f"{change.order[1]}:{source.tx_id}" if whole else None

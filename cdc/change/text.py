@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -19,6 +20,7 @@ from cdc.change.interval import Interval
 from cdc.change.range import Range
 from cdc.change.sentinel import UNCHANGED, Beyond, Infinity, Unchanged
 from cdc.change.shape import Box, Circle, Geometry, Line, Path, Point
+from eventstore.codec import encode
 from eventstore.errors import UndecodableRecord
 
 _TYPE, _PARTS = "$", "="
@@ -55,8 +57,9 @@ _PLAIN = {str, int, bool, type(None)}
 
 def write_row(row: Row) -> str:
     """Give *row* as text. Raises UndecodableRecord for a value of a type that no change holds."""
-    if all(type(value) in _PLAIN for value in row.values()):
-        return json.dumps(row, separators=(",", ":"), ensure_ascii=False)
+    if _PLAIN.issuperset(map(type, row.values())):
+        with suppress(UnicodeEncodeError, TypeError):  # fast, but for integers beyond 64 bits and lone surrogates
+            return encode(row).decode()
     return json.dumps({name: _write(value) for name, value in row.items()}, separators=(",", ":"), ensure_ascii=False)
 
 
