@@ -1,9 +1,9 @@
 """Writing a few rows that may be there or not: one round trip for all of them, since a live worker's batches are small.
 
 Staging, COPY and merge take four. Values travel as the very texts that COPY would send, an array a column, and PostgreSQL reads them as
-it reads COPY: a row has one form, whichever way it came. It is one statement and no pipeline, because PostgreSQL does not arm
-`idle_in_transaction_session_timeout` again after one that libpq has flushed, and a worker that is stopped in midst must not hold its
-rows for ever (PostgreSQL 18.4, psycopg 3.3).
+it reads COPY: a row has one form, whichever way it came. It is one statement and no pipeline: a session that idles in its transaction
+after a pipeline is not ended by `idle_in_transaction_session_timeout` (PostgreSQL 18.4, psycopg 3.3), and a worker that is stopped in
+midst must not hold its rows for ever. ADR 0028.
 """
 
 from __future__ import annotations
