@@ -68,12 +68,21 @@ def show(rates: dict[str, list[float]]) -> str:
     return "\n".join(lines)
 
 
+def write_rows(rates: dict[str, list[float]]) -> str:
+    """Give the rows of the table in docs/explanation/rebuild-costs.md."""
+    median = {name: statistics.median(each) for name, each in rates.items()}
+    return "\n".join(
+        f"| {name} | {int(float(f'{rate:.3g}')):,} | {rate / median['handlers, Kafka']:.3g} |" for name, rate in median.items()
+    )
+
+
 def main() -> None:
     """Make a database, topics and a directory, measure, print, drop them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=3_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rows", action="store_true", help="also print the rows of the table in the documentation")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as url, ground.opened_ground():
         asyncio.run(ground.make_tables())
@@ -81,6 +90,8 @@ def main() -> None:
         facts: dict[str, Any] = asyncio.run(fill_archive(url))
         rates = measure(url, arguments.rounds)
     print(json.dumps(facts | rates) if arguments.json else show(rates))
+    if arguments.rows:
+        print(write_rows(rates))
     print(f"archived {facts['archive']:,.0f} records/s, {facts['bytes']:.0f} bytes a record", file=sys.stderr)
 
 

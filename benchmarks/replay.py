@@ -29,8 +29,8 @@ from eventstore.settings import KafkaSettings, PostgresSettings
 Measure = Callable[[], dict[str, Any]]
 TEXTS = {
     "bare": "bare aiokafka + orjson loop, no writes",
-    "balances": "refold, per-key balances",
-    "balances, two": "refold, per-key balances, two processes",
+    "balances": "refold, a balance per key",
+    "balances, two": "refold, a balance per key, two processes",
     "ledger": "refold, one row per event, added",
     "journal": "refold, one row per event, changeable",
     "streams": "Kafka Streams, 2 threads, at least once",
@@ -116,6 +116,17 @@ def show(found: dict[str, list[dict[str, Any]]]) -> str:
     return "\n".join(lines)
 
 
+def write_rows(found: dict[str, list[dict[str, Any]]]) -> str:
+    """Give the rows of the table in docs/explanation/rebuild-costs.md."""
+    median = {name: statistics.median(each["rate"] for each in runs) for name, runs in found.items()}
+    return "\n".join(f"| {TEXTS[name]} | {_round(rate):,} | {rate / median['bare']:.3g} |" for name, rate in median.items())
+
+
+def _round(rate: float) -> int:
+    """Keep three digits: more would say more than was measured."""
+    return int(float(f"{rate:.3g}"))
+
+
 def main() -> None:
     """Make a database and topics, measure, print, drop them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -125,11 +136,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="refold and the bare loop alone")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rows", action="store_true", help="also print the rows of the table in the documentation")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ground.opened_ground():
         filled = asyncio.run(ground.fill(arguments.events))
         found = measure(arguments, Path(folder))
     print(json.dumps({**filled, **found}) if arguments.json else show(found))
+    if arguments.rows:
+        print(write_rows(found))
     print(f"import {filled['import']:,.0f} events/s, relay {filled['relay']:,.0f} events/s", file=sys.stderr)
 
 
