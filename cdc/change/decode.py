@@ -192,4 +192,8 @@ def _refuse(payload: Any, error: Exception) -> UndecodableRecord:
         seen = ", ".join(sorted(fields)[:8])
         hint = "take the ExtractNewRecordState transform off the connector" if "status" not in fields else "use read_boundary"
         return UndecodableRecord(f"not a Debezium envelope: no op or source among its fields ({seen}); {hint}.")
+    source: Any = fields["source"]
+    other = cast("dict[str, Any]", source).get("connector", "postgresql") if isinstance(source, dict) else "postgresql"
+    if other != "postgresql":
+        return UndecodableRecord(f"a change of Debezium's connector for {other}, whose order this release can't read")
     return UndecodableRecord(f"a malformed change (op {fields['op']!r}): {type(error).__name__}: {error}")

@@ -86,3 +86,12 @@ def test_unknown_declared_type(declared, hint):
     """A declared type that is not known is a usage error with a hint."""
     with pytest.raises(UsageError, match=hint):
         Decoder(columns={"id": declared})
+
+
+def test_other_database():
+    """A change of another database is refused by its connector's name: its order would be a guess."""
+    source = {"connector": "mysql", "file": "binlog.1", "pos": 154, "db": "shop", "table": "item"}
+    schema = {"type": "struct", "fields": []}
+    document = {"schema": schema, "payload": {"op": "c", "before": None, "after": {"id": 1}, "source": source}}
+    with pytest.raises(UndecodableRecord, match="Debezium's connector for mysql"):
+        Decoder().decode(None, json.dumps(document).encode())
