@@ -1,4 +1,4 @@
--- Forget effects and what was derived; refused while an effect is still to be carried out.
+-- Forget effects and where they stand; refused while an effect is still to be carried out.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM projections.effect WHERE state IN ('due', 'dead')) THEN
@@ -6,7 +6,6 @@ BEGIN
             USING ERRCODE = 'RF003', HINT = 'Retry or skip them first: projections effects list.';
     END IF;
 END $$;
-DROP TABLE projections.derived;
 DROP TABLE projections.effect;
 DROP TABLE projections.effect_vector;
-DELETE FROM eventstore.privilege WHERE object IN ('projections.effect_vector', 'projections.effect', 'projections.derived');
+DELETE FROM eventstore.privilege WHERE object IN ('projections.effect_vector', 'projections.effect');

@@ -1,4 +1,4 @@
-"""Effects of projections: what is to be done outside, once begun at a frozen offset vector; derived topics and their outbox."""
+"""Effects of projections: what is to be done outside, once begun at a frozen offset vector."""
 
 from eventstore.postgres.migrate import run_beside
 

@@ -1,4 +1,4 @@
--- Effects of projections: what is to be done outside, once an event; derived topics: what one projection says to the next.
+-- Effects of projections: what is to be done outside, once an event, and where each effect stands in the log.
 
 -- Where each effect stands in the log. It belongs to the projection and not to a generation, so that no rebuild begins it anew.
 CREATE TABLE projections.effect_vector (
@@ -43,21 +43,7 @@ CREATE INDEX effect_open ON projections.effect (projection, effect, number) WHER
 -- a key may be longer than an index takes, its hash is not
 CREATE INDEX effect_lane ON projections.effect (projection, effect, sha256(key), number) WHERE state IN ('due', 'dead');
 
--- What a generation derived and has not yet published, written in the transaction that applies the event.
-CREATE TABLE projections.derived (
-    generation bigint  NOT NULL REFERENCES projections.generation (id),
-    number     bigint GENERATED ALWAYS AS IDENTITY,
-    sequence   bigint,
-    partition  integer NOT NULL,
-    key        bytea   NOT NULL,
-    value      bytea   NOT NULL,
-    timestamp  bigint  NOT NULL,
-    PRIMARY KEY (generation, number)
-);
-COMMENT ON COLUMN projections.derived.sequence IS 'its place in the topic, given before it is published; the last one there says what need not be repeated';
-
 INSERT INTO eventstore.privilege (kind, object, duty, privileges) VALUES
     ('table', 'projections.effect_vector', 'projector', 'SELECT, INSERT, UPDATE'),
-    ('table', 'projections.effect', 'projector', 'SELECT, INSERT, UPDATE, DELETE'),
-    ('table', 'projections.derived', 'projector', 'SELECT, INSERT, UPDATE, DELETE');
+    ('table', 'projections.effect', 'projector', 'SELECT, INSERT, UPDATE, DELETE');
 SELECT eventstore.settle_roles_v1();
