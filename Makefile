@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml
 			echo "$$python can't make a virtual environment: install its venv module (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; fi; fi
 	@echo "installing into $(VENV)" >&2
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -e '.[stack,examples,privacy,archive,web,avro]' --group test --group lint
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -e '.[examples,stack,archive,avro,privacy,search,valkey,web]' --group test --group lint
 	@touch "$@"
 
 demo: setup ## start the stack, run the flights example, end to end

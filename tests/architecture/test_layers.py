@@ -46,6 +46,8 @@ PLANTS = {
     "DuckDB's door": ("eventstore/archive/audit.py", "import duckdb"),
     "fastavro's door": ("cdc/change/row.py", "import fastavro"),
     "Starlette's door": ("projections/health.py", "import starlette"),
+    "Valkey's door": ("projections/sheet.py", "import valkey"),
+    "tantivy's door": ("projections/table.py", "import tantivy"),
     "the stack's door": ("replay/progress.py", "import psutil"),
 }
 

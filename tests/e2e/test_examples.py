@@ -1,4 +1,4 @@
-"""The examples, followed command by command as their pages say, and the shop's web app beside its running workers."""
+"""The examples, and the page on sinks, followed command by command as their pages say, and the shop's web app beside its running workers."""
 
 from __future__ import annotations
 
@@ -54,3 +54,10 @@ def test_bank(reader: Reader) -> None:
     reader.follow((REPOSITORY / "examples/bank/README.md").read_text("utf-8"))
     assert any(command.startswith("replay ") for command in reader.ran)
     assert set(reader.stop()) == {0}
+
+
+def test_sinks_page(shopper: Reader) -> None:
+    """The how-to page on sinks holds."""
+    shopper.follow((REPOSITORY / "docs/how-to/keep-copies-in-sinks.md").read_text("utf-8"))
+    assert any(command.startswith("replay ") for command in shopper.ran)
+    assert set(shopper.stop()) == {0}

@@ -93,12 +93,16 @@ from projections import (
     Max,
     Min,
     Month,
+    Postgres,
     Projection,
     Projections,
+    Search,
+    Sink,
     Sum,
     Table,
+    Valkey,
 )
-from projections.serving import Bookmark, ReadModels
+from projections.serving import Bookmark, ReadModels, Sinks
 from projections.web import Policy, Reading, ReadModelMiddleware, everybody, nobody, note_write, read_session, reading
 from tests.typing.shop_rows import PUBLIC_ORDER, PublicOrder
 
@@ -397,3 +401,13 @@ def declare_aggregates(projection: Projection) -> Table[Any]:
     return projection.aggregate(
         OrderPlaced, by="customer", name="totals", cents=Sum("cents"), least=Min("cents"), most=Max("cents"), n=Distinct("cents")
     )
+
+
+def declare_sinks(projection: Projection) -> tuple[Sink[Revenue, Valkey], Sink[Revenue, Search], Sink[Revenue, Postgres]]:
+    table = projection.table(Revenue, key="customer", name="kept")
+    return table.into(Valkey(ranked=["cents"])), table.into(Search(text=["customer"])), table.into(Postgres())
+
+
+async def read_sinks(sinks: Sinks, cache: Sink[Revenue, Valkey], index: Sink[Revenue, Search], session: AsyncSession) -> None:
+    assert_type(await (await sinks.read(cache, session)).get("ada"), Revenue | None)
+    assert_type((await (await sinks.read(index)).find("ada", limit=5)).rows, list[Revenue])
