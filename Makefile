@@ -69,7 +69,8 @@ bench: setup ## measure against the peers, side by side on this machine; prints 
 	@$(RUN) python -m benchmarks.replay $(ARGS)
 	@$(RUN) python -m benchmarks.relay
 	@$(RUN) python -m benchmarks.archive
-	@$(RUN) python -m benchmarks.cdc_decode
+	@$(RUN) refold up >/dev/null
+	@$(RUN) cdc bench
 
 up: setup ## start PostgreSQL, Kafka and Connect
 	@$(RUN) refold up $(ARGS)
