@@ -25,6 +25,7 @@ KEYS = (3, 4, 5, 6)
 USUAL = 4
 GENERATIONS = 16
 MOST_MIB = 1024
+POINTS = 200
 
 
 def make_projection(name: str, digits: int = USUAL) -> Projection:
@@ -96,7 +97,8 @@ def draw(found: Found, path: Path) -> None:
     _plot(keys, found.keys, xscale="log", xlabel=f"keys ({max(found.events):,} events)", ylabel="µs an event")
     numbered = dict(enumerate(found.generations, 1))
     _plot(generations, numbered, xlabel="generation (100,000 events)", ylabel="seconds, swap included")
-    for count, samples in sorted(found.memory.items()):
+    for count, every in sorted(found.memory.items()):
+        samples = every[:: len(every) // POINTS + 1]
         memory.plot([done / 1e6 for done, _ in samples], [mib for _, mib in samples], label=f"{count:,} keys")
     memory.set(xlabel="million events folded", ylabel="MiB of the process", ylim=(0, MOST_MIB))
     memory.legend(frameon=False, fontsize=8)
