@@ -2,7 +2,8 @@
 
 Debezium says COMPLETED and goes on RUNNING when a table could not be read at all, so success is one thing only: a
 TABLE_SCAN_COMPLETED with status SUCCEEDED for every table. What would fail is looked for before the signal is sent. The rows come
-as `r` changes beside those of the stream; a row that was deleted meanwhile gives none, so a read model that must lose it is rebuilt.
+as `r` changes beside those of the stream. They add and change rows of read models and take none away: what was deleted goes by the stream,
+and after an interruption by a whole snapshot, see docs/explanation/cdc.md.
 """
 
 from __future__ import annotations
