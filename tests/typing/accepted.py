@@ -7,8 +7,6 @@ from typing import Any, assert_type
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from cdc import UNCHANGED, CapturedTable, Change, Infinity, Interval, Modes, Range
@@ -102,8 +100,7 @@ from projections import (
     Table,
     Valkey,
 )
-from projections.serving import Bookmark, ReadModels, Sinks
-from projections.web import Policy, Reading, ReadModelMiddleware, everybody, nobody, note_write, read_session, reading
+from projections.serving import ReadModels, Sinks
 from tests.typing.shop_rows import PUBLIC_ORDER, PublicOrder
 
 
@@ -269,25 +266,6 @@ def blank(forgotten: SubjectForgotten, row: Guest | None) -> Guest | None:
     if row:
         row.name, row.born = REDACTED, None
     return row
-
-
-read_book = reading(guests, stale=True)
-assert_type(read_book, Reading)
-
-
-async def list_guests(request: Request, store: PostgresEventStore, models: ReadModels) -> list[Any]:
-    token = await store.append("guest-2", [GuestRegistered("g-2", "ada", date(2000, 1, 1))])
-    note_write(request, token)
-    mark = assert_type(await models.bookmark(token), Bookmark)
-    await models.reach(mark | Bookmark.parse(str(mark)), timeout_s=1)
-    assert_type(await read_book(request), AsyncSession)
-    session = await read_session(request)
-    return list((await session.execute(sa.select(book.table))).all())
-
-
-def serve(models: ReadModels) -> ASGIApp:
-    policy = Policy(tenant=lambda request: request.headers.get("x-tenant"), as_of=everybody, preview=nobody, release="r1")
-    return ReadModelMiddleware(Starlette(), models, policy)
 
 
 async def welcome(store: PostgresEventStore, models: ReadModels, name: str) -> Guest | None:
