@@ -68,6 +68,8 @@ bench: setup ## measure against the peers, side by side on this machine; prints 
 	@$(RUN) python -m benchmarks.append
 	@$(RUN) python -m benchmarks.replay $(ARGS)
 	@$(RUN) python -m benchmarks.relay
+	@$(RUN) python -m benchmarks.visible
+	@$(RUN) python -m benchmarks.swap
 	@$(RUN) python -m benchmarks.archive
 	@$(RUN) refold up >/dev/null
 	@$(RUN) cdc bench
