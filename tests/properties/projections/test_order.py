@@ -305,3 +305,46 @@ def test_history_survives_its_text():
     again = History.read(history.write(), 2)
     assert vars(again) == vars(history)
     assert again.awaited is not None
+
+
+def test_late_truncate():
+    """A truncate that was set aside changes nothing, and applied later takes only the rows that were there before it."""
+    world = World(Random(1), 1)
+    world.transact([(1, "a"), (2, "b")])
+    world.transact([(None, None)])
+    world.transact([(2, "c"), (3, "d")])
+    reader = Reader(1, whole=False)
+    reader.folder.refusal = "a handler said no"
+    truncate = next(each for each in world.log[0] if each.value.op == "t")
+    plan = reader.folder.read(world.log[0])
+    reader.load(plan.ledger.sheet.table.name, plan.mark_keys())
+    [failure] = reader.folder.admit(plan)
+    assert (failure.record, failure.reason, failure.waits) == (truncate, "a handler said no", False)
+    plan.failures.clear()
+    reader.run(plan)
+    assert sorted(reader.stored["item"]) == [1, 2, 3]
+    reader.folder.refusal = None
+    reader.folder.clear()
+    world.log[0], reader.at = [truncate], [0]
+    reader.take(world, 0, 1)
+    assert {key: row.text for key, row in reader.stored["item"].items()} == {2: "c", 3: "d"}
+
+
+def test_handlers_hear_why():
+    """A delete that the log does not have tells why there is one, and holds the row as it was last known."""
+    world, heard = World(Random(1), 1), []
+    world.transact([(1, "a"), (2, "b")])
+    world.transact([(None, None)])
+    world.transact([(2, "c")])
+    world.transact([(2, None)], heard=False)
+    world.transact([(3, "d")], heard=False)
+    world.snapshot()
+    world.transact([(3, None)], heard=False)
+    world.transact([(3, "e")])
+    folder = Folder(projection, {ITEMS.name: TOPIC}, complete=True)
+    plan = folder.read(world.log[0])
+    folder.admit(plan)
+    for _, sheet, _, _, change, _ in plan.steps:
+        if sheet.table.name == "item" and change.op == "d":
+            heard.append((change.key, change.swept, change.before["text"]))
+    assert heard == [((1,), "truncate", "a"), ((2,), "truncate", "b"), ((2,), "snapshot", "c"), ((3,), "unseen", "d")]
