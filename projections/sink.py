@@ -19,6 +19,8 @@ from projections.table import Table
 R = TypeVar("R")
 P_co = TypeVar("P_co", bound="Valkey | Search | Postgres", covariant=True)
 NUMBERS: Final = (int, float, Decimal)
+LANGUAGES: Final = ("ar", "da", "nl", "en", "fi", "fr", "de", "el", "hu", "it", "no", "pt", "ro", "ru", "es", "sv", "ta", "tr")
+"""Languages whose words the search index can reduce to their stems."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class Search:
         _require(table, "exact", self.exact, (str, bool, *NUMBERS, date, datetime))
         if not self.text and not self.exact:
             raise UsageError(f"table {table.name!r}: name the columns to search by, Search(text=[...], exact=[...])")
+        if self.language not in LANGUAGES:
+            raise UsageError(
+                f"table {table.name!r}: knows no stems of language {self.language!r}; choose one of {' '.join(LANGUAGES)}"
+            )
         if twice := set(self.text) & set(self.exact):
             raise UsageError(f"table {table.name!r}: {', '.join(sorted(twice))} is either text or exact")
 

@@ -86,8 +86,8 @@ class Form(Generic[R]):
 
 
 def _write_decimal(value: Decimal) -> str:
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") or "0" if "." in text else text
+    text = format(value, "f") if value else "0"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _write_json(value: Any) -> str:
