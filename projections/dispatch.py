@@ -146,7 +146,7 @@ async def list_effects(connection: Connection, projection: str | None, states: S
 async def settle_effects(
     connection: Connection, projection: str, state: str, event_id: UUID | None, effect: str | None
 ) -> list[dict[str, Any]]:
-    """Let dead effects be due again, or be skipped; give those that were. None = any event, any effect of the projection."""
+    """Let what failed be due at once, or what is dead be skipped; give those that were. None = any event, any effect."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         values = {"projection": projection, "state": state, "event_id": event_id, "effect": effect}
         await cursor.execute(load(PACKAGE, "settle_effects"), values)

@@ -31,14 +31,14 @@ def declare(commands: Any) -> None:
         add_projection(each)
         each.add_argument("--state", choices=STATES, help="only those in this state (default: due and dead)")
         each.add_argument("--most", metavar="N", type=int, default=100, help="at most so many (100)")
-    retry = add_command(inner, "retry", "let dead effects be tried again, from the first attempt on", _retry)
+    retry = add_command(inner, "retry", "let effects that failed be tried again at once, from the first attempt on", _retry)
     skip = add_command(inner, "skip", "leave effects out for good, and let the later ones of their streams go on", _skip)
     skip.add_argument("--why", metavar="TEXT", required=True, help="the reason, for the audit")
     for each in (retry, skip):
         add_projection(each)
         each.add_argument("event", metavar="EVENT", nargs="?", help="the event's id, as listed")
         each.add_argument("--effect", help="only this effect")
-        each.add_argument("--all", action="store_true", help="every dead one")
+        each.add_argument("--all", action="store_true", help="every one that failed; to skip, every dead one")
     for each in inner.choices.values():
         for action in each._actions:  # what was given before the inner command holds when it is not repeated after it
             if action.dest in {"json", "projection", "state", "most"}:
