@@ -27,6 +27,7 @@ from cdc.plan.world import World
 from cdc.proof import Report
 from cdc.steer import Target, release_slot, stop_connector
 from cdc.survey import find_dsn, survey_world
+from cdc.void import tell_empty
 from eventstore.errors import PreconditionFailed
 from eventstore.moments import reach
 from eventstore.settings import KafkaSettings
@@ -180,6 +181,10 @@ class Healer:
             if diagnosis.cure in (Cure.SNAPSHOT, Cure.REPOSITION):
                 await self._clear(connect, database, diagnosis)
                 await cleared()
+                if diagnosis.cure is Cure.SNAPSHOT:
+                    dsn, tables = find_dsn(self.connector, world.config), self.connector.tables
+                    for table in await tell_empty(database, dsn, self.kafka, self.names, tables):
+                        self.report(f"{table} is empty: a truncate was written into its topic")
         return await apply_connector(
             self.connector, kafka=self.kafka, timeout_s=max(1.0, self.deadline - time.monotonic()), report=self.report
         )
@@ -215,7 +220,7 @@ class Healer:
 
 def count_came(records: Sequence[tuple[str, tuple[int, int]]], before: tuple[int, int] | None) -> Mapping[str, int]:
     """Count records, given as (op, order): rows of snapshots, changes, and those of them that are not past *before*. Pure."""
-    changes = [order for op, order in records if op in "cudt"]
+    changes = [order for op, order in records if op in {"c", "u", "d", "t"}]
     return {
         "snapshot_rows": sum(op == "r" for op, _ in records),
         "changes": len(changes),

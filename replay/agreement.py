@@ -128,13 +128,13 @@ class Verifier:
         async with ConnectClient() as connect, open_database(dsn) as database:
             proof = self._prove(connect, database)
             await proof.wait_streaming()
-            behind = await self._find_behind(partitions)
+            behind, begun = await self._find_behind(partitions)
             async with open_reading(dsn) as reading:
                 await proof.wait()
                 _, ahead = await find_bounds(self.kafka, partitions)
                 seen: list[_Seen] = []
                 for each in mirrors:
-                    seen.append(_Seen(each, await comparer.compare(each, Point(reading, behind, ahead))))
+                    seen.append(_Seen(each, await comparer.compare(each, Point(reading, behind, begun, ahead))))
                     if not seen[-1].likeness.remembers:
                         self.report(str(seen[-1].likeness))
                 return seen
@@ -146,12 +146,12 @@ class Verifier:
         async with ConnectClient() as connect:
             return find_dsn(self.connector, await connect.read_config(self.names.connector))
 
-    async def _find_behind(self, partitions: Iterable[Partition]) -> Vector:
-        """Give offsets before which the log has nothing that a snapshot taken from now on would not show."""
+    async def _find_behind(self, partitions: Iterable[Partition]) -> tuple[Vector, Vector]:
+        """Give offsets before which the log has nothing that a snapshot taken from now on would not show, and where it ends."""
         wanted = list(partitions)
         _, ends = await find_bounds(self.kafka, wanted)
         since = int(time.time() * 1000) - _LOOK_BACK_MS
-        return {**ends, **await find_offsets(self.kafka, dict.fromkeys(wanted, since))}
+        return {**ends, **await find_offsets(self.kafka, dict.fromkeys(wanted, since))}, ends
 
 
 @dataclass(frozen=True, slots=True)

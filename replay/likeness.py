@@ -25,7 +25,7 @@ from eventstore.postgres.engine import Connection, checkout
 from eventstore.postgres.statements import load
 from eventstore.settings import KafkaSettings
 from projections.catalogue import find_live
-from projections.checkpoint import Vector, has_reached, read_seen, read_vector
+from projections.checkpoint import Partition, Vector, has_reached, read_seen, read_vector
 from projections.fingerprint import fingerprint
 from projections.generation import Generation
 from projections.projection import Projection
@@ -93,11 +93,20 @@ class Likeness:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What the source's snapshot shows, and the offsets: the log has *behind* it all that is not in the snapshot, *ahead* all that is."""
+    """What the source's snapshot shows, and three offset vectors.
+
+    What is not in the snapshot comes after *behind*, what is in it before *ahead*. *begun* is where the log ended before it was taken.
+    """
 
     reading: Reading
     behind: Vector
+    begun: Vector
     ahead: Vector
+
+    def shows(self, change: Change, partition: Partition, offset: int) -> bool:
+        """Say whether the snapshot contains *change*; what names no transaction (a row read beside the stream) goes by its offset."""
+        tx_id = change.source.tx_id
+        return offset < self.begun.get(partition, 0) if tx_id is None else self.reading.snapshot.shows(tx_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +248,10 @@ class _Stage:
         read, topic = source.reader(frozenset(source.messages)), source.topic(self.kafka)
         until = {each: offset for each, offset in until.items() if each[0] == topic}
         async for batch in read_history(self.kafka, self.generation.consumer_group, start, until, _STALL_S):
-            for record in (each for records in batch.values() for each in records):
+            for partition, record in ((place, each) for place, records in batch.items() for each in records):
                 message = read(record)
                 change: Change | None = None if message is None else message.body
-                if change is None or (change.source.tx_id is not None and point.reading.snapshot.shows(change.source.tx_id)):
+                if change is None or point.shows(change, partition, record.offset):
                     continue
                 if change.op == "t":
                     raise PreconditionFailed(f"{source.table} was emptied by TRUNCATE while it was compared: run this again")

@@ -4,7 +4,7 @@ select s.active,
        s.invalidation_reason,
        s.confirmed_flush_lsn::text as confirmed,
        (s.confirmed_flush_lsn - '0/0'::pg_lsn)::bigint as confirmed_bytes,
-       pg_wal_lsn_diff(here.lsn, s.restart_lsn)::bigint as retained_bytes,
+       coalesce(pg_wal_lsn_diff(here.lsn, s.restart_lsn), 0)::bigint as retained_bytes,
        pg_wal_lsn_diff(here.lsn, s.confirmed_flush_lsn)::bigint as lag_bytes,
        s.database,
        exists (select 1 from pg_stat_replication r where r.pid = s.active_pid and r.state = 'streaming') as streaming
