@@ -4,7 +4,7 @@ import asyncio
 
 import replay.cli
 from benchmarks import transfers
-from benchmarks.visible import follow
+from benchmarks.probes import follow
 from eventstore.postgres import PostgresEventStore
 from eventstore.relay import Relay
 from projections.serving import ReadModels

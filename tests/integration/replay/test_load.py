@@ -4,7 +4,7 @@ import asyncio
 
 import replay.cli
 from benchmarks import transfers
-from benchmarks.swap import mark_rows, reading, swap_times
+from benchmarks.turns import mark_rows, reading, swap_times
 from eventstore.postgres import PostgresEventStore
 from eventstore.relay import Relay
 from projections.serving import ReadModels

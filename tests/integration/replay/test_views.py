@@ -21,7 +21,7 @@ from tests.bank.events import MoneyMoved
 from tests.bank.release1 import app
 from tests.stack.waiting import eventually
 
-COLUMNS = """SELECT string_agg(column_name, ' ' ORDER BY ordinal_position) AS found FROM information_schema.columns
+COLUMNS = """SELECT string_agg(column_name, ' ' ORDER BY table_name, ordinal_position) AS found FROM information_schema.columns
 WHERE table_schema = 'shop'"""
 
 
