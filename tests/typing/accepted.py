@@ -100,7 +100,7 @@ from projections import (
     Table,
     Valkey,
 )
-from projections.serving import ReadModels, Sinks
+from projections.serving import ReadModels, Sinks, as_of
 from tests.typing.shop_rows import PUBLIC_ORDER, PublicOrder
 
 
@@ -266,6 +266,11 @@ def blank(forgotten: SubjectForgotten, row: Guest | None) -> Guest | None:
     if row:
         row.name, row.born = REDACTED, None
     return row
+
+
+def look_back(at: datetime) -> sa.Select[Any]:
+    then = as_of(totals, sa.literal(at))
+    return sa.select(then.c.cents)
 
 
 async def welcome(store: PostgresEventStore, models: ReadModels, name: str) -> Guest | None:
