@@ -130,7 +130,7 @@ async def test_tenants_and_masks(kafka: KafkaSettings, table: Table) -> None:
 
 async def test_slow_client(kafka: KafkaSettings, table: Table) -> None:
     """A client that takes nothing is left behind without holding others up, and gets all of it, in order, when it takes again."""
-    feed, count, wide = ChangeFeed(Offer(CUSTOMERS), kafka=kafka, settings=FeedSettings(behind_changes=10)), 500, "x" * 30_000
+    feed, count, wide = ChangeFeed(Offer(CUSTOMERS), kafka=kafka, settings=FeedSettings(behind_changes=10)), 350, "x" * 30_000
     async with served(feed) as client:
         slow = await connect_slowly(client.base_url.port or 80)
         async with following(client) as quick:

@@ -68,9 +68,11 @@ async def written(rich_dsn: str, kafka: KafkaSettings, connect_url: str, tmp_pat
         yield kafka
     finally:
         async with ConnectClient(settings) as client:
-            for way in WAYS:
-                target = Target(f"{kafka.topic_prefix}.{way.name}", f"{kafka.topic_prefix}_{way.name}", rich_dsn)
-                await teardown_connector(client, target, time.monotonic() + 60, lambda _: None)
+            targets = [
+                Target(f"{kafka.topic_prefix}.{each.name}", f"{kafka.topic_prefix}_{each.name}", rich_dsn) for each in WAYS
+            ]
+            deadline = time.monotonic() + 120
+            await asyncio.gather(*(teardown_connector(client, each, deadline, lambda _: None) for each in targets))
 
 
 def declare(dsn: str, way: Way, folder: Path) -> Connector:
