@@ -64,6 +64,16 @@ def moves(ledger, count, **more):
     return [ledger.move(f"account-{number % 5}", number, **more) for number in range(count)]
 
 
+async def begin(runs):
+    """Let a worker meet the effect, which begins then."""
+
+    async def begun():
+        return len(await runs.query("SELECT 1 FROM projections.effect_vector")) == runs.kafka.partitions
+
+    async with runs.worker(release7.app):
+        await eventually(begun, "the effect has begun", 60)
+
+
 def quiet():
     """Give the same release as it was before it had effects: its rows are the same."""
     bank = release7.declare(7)
@@ -123,7 +133,7 @@ async def test_handed_over(runs, log, ledger, letters):
 
 async def test_retried_then_dead(runs, log, ledger, letters, monkeypatch):
     """A failing effect is tried again with growing pauses, then is dead and holds its stream back, until it is retried or skipped."""
-    await runs.serve(release7.app)
+    await begin(runs)
     monkeypatch.setenv(REFUSED, "letters")
     supervisor, stopping = Supervisor(release7.app, runs.engine, kafka=runs.kafka, settings=HASTY), asyncio.Event()
     task = asyncio.create_task(supervisor.run(stopping))
@@ -161,7 +171,7 @@ async def test_retried_then_dead(runs, log, ledger, letters, monkeypatch):
 
 async def test_parked_event(runs, log, ledger, letters, monkeypatch):
     """An event that is parked has its effect when it is applied, and not before."""
-    await runs.serve(release7.app)
+    await begin(runs)
     monkeypatch.setenv(REFUSED, "fee")
     supervisor, stopping = Supervisor(release7.app, runs.engine, kafka=runs.kafka, settings=HASTY), asyncio.Event()
     task = asyncio.create_task(supervisor.run(stopping))
@@ -189,7 +199,7 @@ async def test_parked_event(runs, log, ledger, letters, monkeypatch):
 )
 async def test_killed(runs, log, ledger, letters, monkeypatch, moment, most):
     """A worker killed at any moment loses no effect; only one that was carried out and not crossed off comes again, with its key."""
-    await runs.serve(release7.app)
+    await begin(runs)
     await log.write(events := moves(ledger, 10))
     if moment == "effect.backfilled":
         await runs.serve(Projections(quiet()))
