@@ -31,6 +31,8 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 P = TypeVar("P", bound=Place)
 _NAME = re.compile(r"^[a-z][a-z0-9-]{0,38}$")
+RESERVED = frozenset({"eventstore", "projections", "privacy", "public", "information_schema"})
+"""Schemas that no projection may call its own."""
 EVENTS = EventSource()
 DOCUMENTS = DocumentSource(EVENTS)
 
@@ -85,6 +87,10 @@ class Projection:
         self.name = name
         self.version = version
         self.slug = snake(name)
+        if self.slug in RESERVED:
+            raise UsageError(
+                f"projection {name!r}: schema {self.slug} belongs to others, and its views would lie there; choose another name"
+            )
         self.metadata = sa.MetaData(schema=self.slug)
         self.tables: list[RowTable[Any]] = []
         self.handlers: list[Handler] = []

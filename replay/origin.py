@@ -31,7 +31,7 @@ from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
 from projections.sheet import Sheet
 from projections.worker import name_topics
-from replay.address import Address, is_streamed
+from replay.address import Address, is_streamed, require_folded
 from replay.history import read_history, require_whole
 from replay.settings import ReplaySettings
 from replay.sieve import Place, Sieve, Touch
@@ -97,7 +97,9 @@ class Explainer:
         self.is_own = generation.fingerprint == fingerprint(projection)
 
     async def explain(self, addresses: Sequence[Address]) -> list[Origin]:
-        """Read the log once and explain all of *addresses*."""
+        """Read the log once and explain all of *addresses*. Raises UsageError for rows that SQL wrote."""
+        for each in addresses:
+            require_folded(self.projection, each.table)
         async with checkout(self._engine) as connection, every_tenant(connection, self.projection), connection.transaction():
             await connection.execute(load("replay", "begin_snapshot"))
             scene = await look(connection, self.projection, self.generation, addresses, typed=self.is_own)

@@ -31,7 +31,7 @@ from projections.readmodels.postgres import ReadModel
 from projections.sheet import Sheet
 from projections.table import Table
 from projections.worker import name_topics
-from replay.address import Address
+from replay.address import Address, require_folded
 from replay.history import read_history, require_whole
 from replay.origin import narrow, same
 from replay.selection import Selection
@@ -112,7 +112,8 @@ class Repair:
         self._copies = Copies(generation)
 
     async def mend(self, selection: Selection, *, samples: int, dry_run: bool = False) -> Outcome:
-        """Fold the selected rows anew and write those that differ; *dry_run* writes nothing."""
+        """Fold the selected rows anew and write those that differ; *dry_run* writes nothing. Raises UsageError for rows that SQL wrote."""
+        require_folded(self.projection, selection.address and selection.address.table, selection.kind)
         async with (
             opened_keyring(self._engine) as keyring,
             checkout(self._engine) as connection,
