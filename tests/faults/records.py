@@ -14,6 +14,8 @@ async def read_records(kafka: KafkaSettings) -> list[dict[str, Any]]:
     """Read all committed records, partition by partition, each with its `partition` and `offset`."""
     bounds, ends = await find_bounds(kafka, [(kafka.events_topic, each) for each in range(kafka.partitions)])
     wanted = {TopicPartition(*each): end for each, end in ends.items() if end > bounds[each]}
+    if not wanted:
+        return []
     consumer = make_consumer(kafka, None, bulk=True)
     await start_consumer(consumer, kafka)
     consumer.assign(list(wanted))

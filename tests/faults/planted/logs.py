@@ -112,6 +112,11 @@ async def relay_twice(place: Place) -> set[str]:
             token = await store.append(f"s{each % 3}", [MoneyMoved(f"s{each % 3}", each, "deposit")])
             *_, stored = [one async for one in store.read_stream(token.stream)]
             ids.append(_tell("append", token.stream, token.version, str(stored.id)))
+
+        async def readable() -> bool:
+            return await store.count() == len(ids)
+
+        await eventually(readable, "all events below the horizon", 60)
         for _ in range(2):
             await Relay(place.runs.engine, place.runs.kafka).drain()
     log = [
