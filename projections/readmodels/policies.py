@@ -38,6 +38,11 @@ def compose_policies(table: Table[Any], schema: str) -> list[sql.Composed]:
     ]
 
 
+def compose_hiding(table: Table[Any], schema: str) -> sql.Composed:
+    """Compose what hides *table* from everybody but its owner's role: there is no policy by which anybody sees a row. Safe to repeat."""
+    return sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(sql.Identifier(schema, table.name))
+
+
 def compose_force(table: Table[Any], schema: str) -> sql.Composed:
     """Compose what makes the policies hold for the owner too."""
     return sql.SQL("ALTER TABLE {} FORCE ROW LEVEL SECURITY").format(sql.Identifier(schema, table.name))

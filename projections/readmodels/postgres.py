@@ -18,7 +18,7 @@ from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
 from projections.mark import Mark
 from projections.projection import Projection
-from projections.readmodels.policies import compose_force, compose_policies
+from projections.readmodels.policies import compose_force, compose_hiding, compose_policies
 from projections.readmodels.statements import Statements, compose, key_arrays
 from projections.readmodels.upsert import FEW, Upsert
 from projections.sheet import Sheet
@@ -205,10 +205,13 @@ async def create_tables(connection: SqlAlchemyConnection, projection: Projection
     await connection.exec_driver_sql(load("projections", "become_projector"))
     await connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
     translated = await connection.execution_options(schema_translate_map={projection.slug: schema})
-    for table in [*projection.tables, *projection.marks.values()]:
+    for table in projection.tables:
         await translated.execute(CreateTable(table.table, if_not_exists=True))
         for statement in compose_policies(table, schema):
             await connection.exec_driver_sql(statement.as_string(None))
+    for marks in projection.marks.values():
+        await translated.execute(CreateTable(marks.table, if_not_exists=True))
+        await connection.exec_driver_sql(compose_hiding(marks, schema).as_string(None))
     for table in projection.free_tables:  # their handlers look rows up while they are built
         for index in table.indexes:
             await translated.execute(CreateIndex(index, if_not_exists=True))

@@ -90,6 +90,8 @@ async def test_goods(shop: Source, capsys: pytest.CaptureFixture[str], partition
     assert await shop.run("apply", path) == 0
     async with feeding(shop):
         await settled(shop, "the snapshot")
+        hidden = "SELECT relrowsecurity FROM pg_class WHERE relname LIKE 'seen%' AND relkind = 'r' AND relnamespace = '{}'::regnamespace"
+        assert look(shop, hidden) == [(True,)]
         shop.sql.execute("TRUNCATE good")
         shop.sql.execute(FILL, (30, 60))
         await settled(shop, "rows after a truncate")

@@ -274,7 +274,7 @@ class Reader:
         self.write()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(story=st.lists(moves, max_size=14), partitions=st.integers(1, 3), whole=st.booleans(), seed=st.integers(0, 1_000))
 @example(story=[("transact", [(1, "a"), (2, "b")]), ("transact", [(None, None), (1, "c")])], partitions=2, whole=False, seed=1)
 @example(story=[("transact", [(1, "a"), (4, "b")]), ("snapshot", [(1, None)], False, True)], partitions=3, whole=True, seed=2)
