@@ -53,6 +53,7 @@ class Executor:
         self._patience = Patience(settings.effect_attempts, settings.effect_retry_s, settings.effect_retry_most_s)
         kinds = frozenset[str]().union(*(each.kinds for each in projection.effects))
         self._read = EventSource.reader(EVENTS, kinds, opener, whole=True)
+        self._desk = asyncio.Semaphore(2)  # the pool is for others too
         self._awake = asyncio.Event()
         self._stopping = False
         self._swept = time.monotonic()
@@ -85,7 +86,7 @@ class Executor:
     async def _take(self, free: int) -> list[Claimed]:
         if free <= 0:
             return []
-        async with checkout(self._engine) as connection:
+        async with self._desk, checkout(self._engine) as connection:
             if time.monotonic() - self._swept > SWEEP_S:
                 self._swept = time.monotonic()
                 await self._dispatch.sweep(connection, self._settings.effect_keep_s)
@@ -100,7 +101,7 @@ class Executor:
         else:
             reach("effect.carried_out")
             with contextlib.suppress(*ConnectionLost, OSError, RefoldError):  # its lease runs out, and it is called again
-                async with checkout(self._engine) as connection:
+                async with self._desk, checkout(self._engine) as connection:
                     self.done += await self._dispatch.finish(connection, claimed, outcome)
                 reach("effect.crossed_off")
         finally:
@@ -125,7 +126,7 @@ class Executor:
         reason = describe(error, private=private)
         log.warning("%s: effect %s of event %s: %s", self._projection, claimed.effect, claimed.event_id, reason)
         with contextlib.suppress(*ConnectionLost, OSError, RefoldError):
-            async with checkout(self._engine) as connection:
+            async with self._desk, checkout(self._engine) as connection:
                 self.dead += await self._dispatch.fail(connection, claimed, reason, self._patience)
 
 
