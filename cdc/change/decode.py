@@ -24,6 +24,8 @@ from eventstore.errors import UndecodableRecord
 _FAILURES = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 _WITH_SCHEMA = b'{"schema":{'
 _ROWLESS = {"t", "m"}
+_LAST_TIME = 62_000_000_000_000_000
+"""Microseconds to 1970 from the year 5 and on to 3934."""
 Finder = Callable[[Schema], dict[str, Column]]
 Requirement = Callable[[Sequence[Schema]], None]
 
@@ -71,6 +73,7 @@ class Decoder:
         try:
             op, source = payload["op"], payload["source"]
             order = _read_order(source["sequence"])
+            _require_time(source)
             if op in _ROWLESS:
                 return _read_rowless(op, payload, source, order, self._content)
             after = payload["after"]
@@ -131,6 +134,15 @@ def _read_order(sequence: str) -> tuple[int, int]:
     commit, event = loads(sequence)
     position = int(event)
     return (position if commit is None else int(commit)), position
+
+
+def _require_time(source: dict[str, Any]) -> None:
+    """Require a commit time that `Origin.committed_at` can give."""
+    micros = source.get("ts_us")
+    if micros is None:
+        micros = source["ts_ms"] * 1000
+    if type(micros) is not int or not -_LAST_TIME < micros < _LAST_TIME:
+        raise ValueError(f"the source's time {micros!r:.40} is no time")
 
 
 def _read_after(op: str, after: Row | None, read: RowReader | None) -> Row | None:

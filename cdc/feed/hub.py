@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from cdc.feed.offer import Offer
-from eventstore.errors import HistoryIncomplete, UndecodableRecord
+from eventstore.errors import HistoryIncomplete, UndecodableRecord, Unreachable
 from eventstore.log.assigned import AssignedReader
 from eventstore.log.bounds import find_bounds, find_partitions
 from eventstore.log.consumer import Batch, LogError, Partition
@@ -42,13 +42,14 @@ class Reading:
         self._decode = {topic: each.source.reader(frozenset(each.source.messages)) for topic, each in offers.items()}
 
     def read(self, record: Record) -> Item:
-        """Read one record; one that can't be decoded says only that."""
+        """Read one record; one that can't be decoded or shown says only that. Raises Unreachable without a registry that it needs."""
         partition, offset = (record.topic, record.partition), record.offset + 1
         try:
             message = self._decode[record.topic](record)
-        except UndecodableRecord:
+            said = () if message is None else tuple(self._offers[record.topic].show(message.body))
+        except (UndecodableRecord, ValueError, TypeError) as error:
+            log.warning("%s[%d] offset %d can't be shown: %s", *partition, record.offset, error)
             return Item(partition, offset, ((None, b"{}"),), "undecodable")
-        said = () if message is None else tuple(self._offers[record.topic].show(message.body))
         return Item(partition, offset, said)
 
 
@@ -151,7 +152,7 @@ class Hub:
             while True:
                 batch = await reader.poll(_POLL_S)
                 self._hand_out(batch, await reader.seen())
-        except (LogError, OSError, HistoryIncomplete) as error:
+        except (LogError, OSError, HistoryIncomplete, Unreachable) as error:
             log.warning("the change feed ends its clients' connections: %s", error)
         finally:
             for each in queues:

@@ -162,7 +162,8 @@ def test_framings(captured):
 def test_bytes():
     """A record written by hand: its bytes, its schema as the converter registers it, and the change."""
     source = {"type": "record", "name": "Source", "fields": [
-        {"name": "schema", "type": "string"}, {"name": "table", "type": "string"}, {"name": "sequence", "type": "string"}]}  # fmt: skip
+        {"name": "schema", "type": "string"}, {"name": "table", "type": "string"}, {"name": "sequence", "type": "string"},
+        {"name": "ts_us", "type": "long"}]}  # fmt: skip
     price = {
         "type": "bytes", "logicalType": "decimal", "precision": 10, "scale": 2, "connect.version": 1,
         "connect.parameters": {"scale": "2"}, "connect.name": "org.apache.kafka.connect.data.Decimal",
@@ -174,7 +175,7 @@ def test_bytes():
         {"name": "before", "type": ["null", row]}, {"name": "after", "type": ["null", "Value"]}, {"name": "source", "type": source},
         {"name": "op", "type": "string"}]}  # fmt: skip
     row_bytes = bytes.fromhex("02 0e 02 04 ff7b 02 8cb502")  # after: id 7, price of two bytes, day 19782
-    document = b"\0\0\0\0\7" + b"\0" + row_bytes + b"\x0cpublic" + b"\x08item" + b"\x12" + b'["1","2"]' + b"\x02c"
+    document = b"\0\0\0\0\7" + b"\0" + row_bytes + b"\x0cpublic" + b"\x08item" + b"\x12" + b'["1","2"]' + b"\0" + b"\x02c"
     change = AvroDecoder(lambda reference: {"7": envelope}[reference.value]).decode(None, document)
     assert change is not None
     assert (change.op, change.table, change.order) == ("c", "public.item", (1, 2))
