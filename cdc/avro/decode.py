@@ -14,7 +14,7 @@ from cdc.avro.schema import make_connect, strip_logic
 from cdc.avro.wire import Framing, Headers, Reference, Side, split_frame
 from cdc.change import Change, Decoder, Modes
 from cdc.change.change import Row
-from cdc.change.decode import KeyPlan, plan_key, plan_value
+from cdc.change.decode import KeyPlan, Requirement, plan_key, plan_value
 from cdc.change.row import RowReader
 from eventstore.errors import UndecodableRecord
 
@@ -44,8 +44,9 @@ class AvroDecoder(Decoder):
         full: bool = False,
         columns: Mapping[str, str] | None = None,
         modes: Modes | None = None,
+        require: Requirement | None = None,
     ) -> None:
-        super().__init__(full=full, columns=columns, modes=modes)
+        super().__init__(full=full, columns=columns, modes=modes, require=require)
         self._find = find
         self._framing: Framing = framing
         self._plans: dict[tuple[Side, Reference], _Plan] = {}

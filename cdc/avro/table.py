@@ -28,7 +28,12 @@ class AvroTable(CapturedTable):
 
         registry = Registry()
         decoder = AvroDecoder(
-            lambda found: registry.find(*found), self.framing, full=self.full, columns=self.columns, modes=self.modes
+            lambda found: registry.find(*found),
+            self.framing,
+            full=self.full,
+            columns=self.columns,
+            modes=self.modes,
+            require=self.find_requirement(),
         )
         table = self.table
 
