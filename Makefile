@@ -71,6 +71,7 @@ bench: setup ## measure against the peers, side by side on this machine; prints 
 	@$(RUN) python -m benchmarks.visible
 	@$(RUN) python -m benchmarks.swap
 	@$(RUN) python -m benchmarks.archive
+	@$(RUN) python -m benchmarks.scale
 	@$(RUN) refold up >/dev/null
 	@$(RUN) cdc bench
 
