@@ -15,6 +15,7 @@ import pytest
 ENGINE_ONLY = (
     "replay",
     "cdc/database.py",
+    "cdc/rescue.py",
     "cdc/translate",
     "eventstore/relay",
     "projections/cli",
