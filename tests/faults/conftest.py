@@ -1,6 +1,7 @@
 """Servers of a test's own."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,11 @@ async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Brok
     """Run a broker that tests share, may kill, stop and cut off, and leave well each time."""
     async with running(tmp_path_factory.mktemp("broker")) as broker:
         yield broker
+
+
+@pytest.fixture(autouse=True)
+def leftovers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Collect what the clients of a killed broker leave behind while this test is still the one to blame for it."""
+    yield
+    if "broker" in request.fixturenames:
+        gc.collect()

@@ -1,7 +1,6 @@
 """Everything at once, by a seed (F40). REFOLD_TEST_SEED repeats a run, REFOLD_TEST_STORM_S makes it longer."""
 
 import asyncio
-import gc
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -59,7 +58,6 @@ async def test_everything(cluster: Make, broker: Broker, topic_prefix: str, tmp_
             await storm.end()
             for each in engines.values():
                 await each.dispose()
-    gc.collect()
     require_bites(operations, *storm.faults)
     assert {each.kind for each in safe.violations} <= {"HALF"}, "swaps are noted after the storm, so that reads are judged then"
     assert (report.violations, report.notes) == ([], [])

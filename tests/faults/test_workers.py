@@ -5,7 +5,6 @@ fault lasts longer than them.
 """
 
 import asyncio
-import gc
 import os
 import signal
 import time
@@ -104,7 +103,6 @@ async def scene(broker: Broker, postgres_dsn: str, topic_prefix: str, tmp_path: 
     async with system.running(writers=2, worker=False):  # no more, so that a broker finds a processor to start on
         yield Scene(broker, system, topic_prefix)
     broker.proxy.heal()
-    gc.collect()
 
 
 async def judge(scene: Scene, *bites: str) -> None:
