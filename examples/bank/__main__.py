@@ -1,4 +1,4 @@
-"""The bank from a terminal: `python -m examples.bank open account-1 ada`, `deposit`, `send`, `race`, `settled`, `balances`."""
+"""The bank from a terminal: `python -m examples.bank open account-1 ada 1000`, `deposit`, `send`, `race`, `settled`, `balances`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ async def change(given: argparse.Namespace, bank: Bank, models: ReadModels) -> N
         "send": lambda: Send(given.transfer, given.account, given.to, given.cents),
     }
     handled = await bank.handle(given.account, commands[given.verb]())
+    if given.verb == "open" and given.cents:
+        handled = await bank.handle(given.account, Deposit(given.cents))
     assert handled.token is not None
     await models.wait_for(handled.token, balances, timeout_s=60)
     print(f"{given.account} has {handled.state.cents} cents")
@@ -81,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m examples.bank", description=__doc__)
     commands = parser.add_subparsers(dest="verb", required=True)
     for verb, do, names in (
-        ("open", change, ("account", "owner")),
+        ("open", change, ("account", "owner", "cents")),
         ("deposit", change, ("account", "cents")),
         ("send", change, ("account", "to", "cents", "transfer")),
         ("race", race, ("account", "to", "cents")),

@@ -1,4 +1,4 @@
-"""The shop from a terminal: `python -m examples.orders receive order-1 ada de 4200 "blue kettle" teapot`, `ship`, `find`, `top`."""
+"""The shop from a terminal: `python -m examples.orders sample`, `find WORDS`, `top`; and `receive`, `ship` and `withdraw` for your own."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ from examples.orders.ordering import OrderCommand, Receive, Ship, Withdraw, orde
 from examples.orders.read_models import app, customer_cache, customer_ranks, order_book, order_search
 from projections.serving import ReadModels, Sinks
 
+SAMPLE: tuple[tuple[str, OrderCommand], ...] = (
+    ("order-1", Receive("ada", "de", ["blue kettle", "teapot"], 4_200)),
+    ("order-2", Receive("grace", "us", ["red kettle"], 9_900)),
+    ("order-3", Receive("ada", "de", ["tea towels"], 1_500)),
+    ("order-2", Ship()),
+)
 
-async def record(name: str, wanted: OrderCommand) -> None:
-    """Carry a command out, and return when every reader can see what it did, whichever place they read."""
+
+async def record(*wanted: tuple[str, OrderCommand]) -> None:
+    """Carry commands out, and return when every reader can see what each did, whichever place they read."""
     async with PostgresEventStore.open() as store:
-        handled = await Repository(store, orders).handle(name, wanted)
         models = ReadModels(store.engine, app)
-        assert handled.token is not None
-        await models.reach(await models.bookmark(handled.token), order_book, customer_ranks, timeout_s=60)
-        print(f"{name} is {handled.state} at version {handled.version}")
+        for name, command in wanted:
+            handled = await Repository(store, orders).handle(name, command)
+            assert handled.token is not None
+            await models.reach(await models.bookmark(handled.token), order_book, customer_ranks, timeout_s=60)
+            print(f"{name} is {handled.state} at version {handled.version}")
 
 
 async def find(words: str) -> None:
@@ -43,6 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m examples.orders", description=__doc__)
     commands = parser.add_subparsers(dest="verb", required=True)
     arguments = {
+        "sample": (),
         "receive": ("order", "customer", "country", "cents"),
         "ship": ("order",),
         "withdraw": ("order", "reason"),
@@ -57,16 +66,25 @@ def main() -> None:
             command.add_argument("items", nargs="+")
     given = parser.parse_args()
     match given.verb:
-        case "receive":
-            asyncio.run(record(given.order, Receive(given.customer, given.country, given.items, given.cents)))
-        case "ship":
-            asyncio.run(record(given.order, Ship()))
-        case "withdraw":
-            asyncio.run(record(given.order, Withdraw(given.reason)))
         case "find":
             asyncio.run(find(given.words))
-        case _:
+        case "top":
             asyncio.run(top())
+        case "sample":
+            asyncio.run(record(*SAMPLE))
+        case _:
+            asyncio.run(record((given.order, compose(given))))
+
+
+def compose(given: argparse.Namespace) -> OrderCommand:
+    """Make the command that the arguments describe."""
+    match given.verb:
+        case "receive":
+            return Receive(given.customer, given.country, given.items, given.cents)
+        case "ship":
+            return Ship()
+        case _:
+            return Withdraw(given.reason)
 
 
 if __name__ == "__main__":

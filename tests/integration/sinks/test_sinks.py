@@ -31,17 +31,33 @@ async def test_fed_like_tables(runs, log, ledger, places):
     assert list(seen["ranked"].values()) == list(seen["found"].values()) == sorted(cents.values(), reverse=True)
 
 
+async def see_both(runs, balances):
+    """Status and diff say of every copy of both generations that it is level with its table."""
+    told = await runs.projections("status", "--json", "--interval", "0.1")
+    sinks = {fact["generation"]: {each["sink"]: each for each in fact["sinks"]} for fact in told.facts}
+    assert {each["state"] for found in sinks.values() for each in found.values()} == {"level"}
+    assert sinks[2]["search:balance"]["rows"] == sinks[2]["search:balance"]["table_rows"] == balances
+    diff = await runs.replay("diff", "--projection", "bank", "g1", "g2", release=18)
+    assert diff.code == 0, diff.err
+    assert {each["state"] for side in diff.facts["sinks"].values() for each in side} == {"level"}
+
+
 async def test_rebuilt_swapped_and_back(runs, log, ledger, places):
-    """A rebuild fills new copies and leaves the old ones; swap, rollback and gc take sinks along with tables."""
+    """A rebuild fills new copies and leaves the old ones to whoever reads them; swap, rollback and gc take sinks along with tables."""
     await log.write(ledger.some(150))
     await runs.serve(app)
     old = await places.live()
     dry = await runs.rebuild("--dry-run", release=18)
     assert "sink" not in " ".join(dry.facts["changes"]), "the same sinks"
-    done = await runs.rebuild(release=18)
-    assert done.code == 0, done.err
-    assert "valkey:balance" in done.err, done.err
+    async with ReadModels(runs.engine, app).session() as session, Sinks(runs.engine) as sinks:
+        before = {each.account: each.cents for each in (await session.execute(select(release17.bank.balance.table))).all()}
+        done = await runs.rebuild(release=18)
+        assert done.code == 0, done.err
+        assert "valkey:balance" in done.err, done.err
+        rows = await (await sinks.read(release17.balances, session)).many(list(before))
+        assert {each.account: each.cents for each in rows if each} == before, "a session keeps its generation"
     new = await places.live()
+    await see_both(runs, len(before))
     assert await places.rows(new) == expected(ledger.events, abs)
     assert await places.rows(old) == expected(ledger.events)
     assert await places.pointed(new) == {2}
@@ -63,17 +79,6 @@ async def test_rebuilt_swapped_and_back(runs, log, ledger, places):
     assert await runs.query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'copy_bank_g2'") == []
 
 
-async def test_session_sees_its_generation(runs, log, ledger, places):
-    """A session that began before a swap reads the sinks of the generation that its tables are of."""
-    await log.write(ledger.some(80))
-    await runs.serve(app)
-    async with ReadModels(runs.engine, app).session() as session, Sinks(runs.engine) as sinks:
-        before = {each.account: each.cents for each in (await session.execute(select(release17.bank.balance.table))).all()}
-        assert (await runs.rebuild(release=18)).code == 0
-        rows = await sinks.read(release17.balances, session)
-        assert {each.account: each.cents for each in await rows.many(list(before)) if each} == before
-
-
 async def test_lost_copy_is_filled_anew(runs, log, ledger, places):
     """A sink that lost its rows, or was put back to an older state, is filled from the tables, and its readers are told meanwhile."""
     await log.write(ledger.some(60))
@@ -84,7 +89,7 @@ async def test_lost_copy_is_filled_anew(runs, log, ledger, places):
     async with Sinks(runs.engine) as sinks:
         with pytest.raises(PreconditionFailed, match="not filled"):
             await (await sinks.read(release17.balances)).count()
-    told = await runs.projections("status", "--json")
+    told = await runs.projections("status", "--json", "--interval", "0.1")
     assert {each["sink"]: each["state"] for each in told.facts[0]["sinks"]}["valkey:balance"] == "not filled yet"
     async with runs.worker(app):
         await log.write(ledger.some(10))
@@ -133,18 +138,3 @@ async def test_repaired_like_tables(runs, log, ledger, places):
     done = await runs.replay("repair", "--projection", "bank", f"account={wrong}", "--table", "balance", release=17)
     assert done.code == 0, done.err
     assert await places.rows() == lay_out(await runs.rows()) == expected(ledger.events)
-
-
-async def test_looked_at(runs, log, ledger, places):
-    """Status and diff say of every copy whether it is level with its table."""
-    await log.write(ledger.some(60))
-    await runs.serve(app)
-    assert (await runs.rebuild(release=18)).code == 0
-    told = await runs.projections("status", "--json")
-    balances = len(expect(ledger.events)["balance"])
-    sinks = {fact["generation"]: {each["sink"]: each for each in fact["sinks"]} for fact in told.facts}
-    assert {each["state"] for found in sinks.values() for each in found.values()} == {"level"}
-    assert sinks[2]["search:balance"]["rows"] == sinks[2]["search:balance"]["table_rows"] == balances
-    diff = await runs.replay("diff", "--projection", "bank", "g1", "g2", release=18)
-    assert diff.code == 0, diff.err
-    assert {each["state"] for side in diff.facts["sinks"].values() for each in side} == {"level"}
