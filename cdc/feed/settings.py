@@ -19,7 +19,7 @@ class FeedSettings(BaseSettings):
     behind_changes: int = Field(
         default=1_000,
         ge=1,
-        description="How many changes are kept for a client that is slow to take them; with more it is served from the log, at its own pace. "
+        description="Items (changes) kept for a client that is slow to take them; with more it is served from the log, at its pace. "
         "Env REFOLD_FEED_BEHIND_CHANGES.",
     )
     reconnect_s: float = Field(
