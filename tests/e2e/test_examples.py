@@ -1,4 +1,4 @@
-"""The examples, and the page on sinks, followed command by command as their pages say, and the shop's web app beside its running workers."""
+"""The examples, and the page on sinks, followed command by command; then the shop's web app beside its running workers."""
 
 from __future__ import annotations
 
