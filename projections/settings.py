@@ -139,7 +139,8 @@ class WebSettings(BaseSettings):
     wait_s: float = Field(
         default=2.0,
         gt=0,
-        description="Seconds that a request waits until the read model contains its token, before it is answered 503. Env REFOLD_WEB_WAIT_S.",
+        description="Seconds that a request waits until the read model contains its token, before it is answered 503. "
+        "Env REFOLD_WEB_WAIT_S.",
     )
     cookie: str = Field(
         default="refold_token",

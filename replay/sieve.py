@@ -76,7 +76,9 @@ class Sieve:
         """Give the touches of *batch*, in order within each partition."""
         found: list[Touch] = []
         for records in batch.values():
-            kept = records if self._streams is None else [each for each in records if each.key is None or each.key in self._streams]
+            kept = (
+                records if self._streams is None else [each for each in records if each.key is None or each.key in self._streams]
+            )
             if not kept:
                 continue
             if self._opener is not None:

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import event
-from eventstore.identity import make_id
 from eventstore.errors import UsageError
-from eventstore.identity import derive_id
+from eventstore.identity import derive_id, make_id
 from eventstore.process import Cancel, Complete, Effect, Process, Processes, Schedule, Send, command
 from eventstore.process.turn import Stimulus, Turn
 
