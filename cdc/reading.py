@@ -9,7 +9,7 @@ is compared.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, LiteralString, NamedTuple, cast
@@ -103,8 +103,8 @@ class Reading:
 
     async def rows(
         self, table: str, declared: Mapping[str, str] | None = None, left_out: Sequence[str] = ()
-    ) -> AsyncIterator[Change]:
-        """Give every row of *table* as a change with op `r`.
+    ) -> AsyncGenerator[Change]:
+        """Give every row of *table* as a change with op `r`; close it (`aclosing`) when not all are taken.
 
         *declared* are the types that the reader of the records declares, *left_out* the columns that the connector does not send.
         Raises PreconditionFailed for a table that is not there.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any, cast
 
 from cdc.connect.config import KICK, Names, name_topic
@@ -62,10 +63,9 @@ async def _find_empty(dsn: str, tables: Sequence[str]) -> list[str]:
     found: list[str] = []
     async with open_reading(dsn) as reading:
         for table in tables:
-            rows = reading.rows(table)
-            if await anext(rows, None) is None:
-                found.append(table)
-            await cast("Any", rows).aclose()
+            async with aclosing(reading.rows(table)) as rows:
+                if await anext(rows, None) is None:
+                    found.append(table)
     return found
 
 

@@ -12,7 +12,7 @@ import asyncio
 import copy
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -219,19 +219,20 @@ class _Stage:
     async def fill(self, reading: Reading) -> bool:
         """Make a row of each source row, in pieces where each has its own, else all together; False = the source does not tell."""
         source, rows, first = self.mirror.source, dict[Any, Any](), list[Change]()
-        async for change in reading.rows(source.table, source.columns):
-            if len(first) < _PROBES:
-                first.append(copy.deepcopy(change))
-                if len(first) > 1 and Maker(self.mirror).remembers(first[-2:]):
-                    return False
-            self.maker.apply(change, rows)
-            if len(rows) >= _PIECE and self.mirror.is_keyed:
-                await self._write(rows)
-                rows = {}
-            elif len(rows) > _MOST_GROUPS:
-                raise PreconditionFailed(
-                    f"{self.mirror}: more than {_MOST_GROUPS:,} rows under keys of their own can't be compared"
-                )
+        async with aclosing(reading.rows(source.table, source.columns)) as changes:
+            async for change in changes:
+                if len(first) < _PROBES:
+                    first.append(copy.deepcopy(change))
+                    if len(first) > 1 and Maker(self.mirror).remembers(first[-2:]):
+                        return False
+                self.maker.apply(change, rows)
+                if len(rows) >= _PIECE and self.mirror.is_keyed:
+                    await self._write(rows)
+                    rows = {}
+                elif len(rows) > _MOST_GROUPS:
+                    raise PreconditionFailed(
+                        f"{self.mirror}: more than {_MOST_GROUPS:,} rows under keys of their own can't be compared"
+                    )
         await self._write(rows)
         await self._model.require_key(self.connection, self.mirror.table.name)
         return True
