@@ -13,7 +13,7 @@ from projections.aggregate import Count, Distinct, Last, Max, Min, Sum
 ACCOUNTS = 10_000
 
 
-@event("money-moved", version=1)
+@event("bench-money-moved", version=1)
 class MoneyMoved:
     """An amount was booked."""
 

@@ -180,7 +180,7 @@ async def publish(begin: int, end: int, accounts: int) -> float:
 def _make_entry(number: int, stream: str, new: NewEvent, partitions: int) -> Entry:
     data = encode(fields_of(new.event)).decode()
     place = (stream, number + 1, 1_000 + number // PAGE, number + 1)
-    row = (*place, str(new.id), "money-moved", 1, data, "{}", TIME, TIME, None)
+    row = (*place, str(new.id), "bench-money-moved", 1, data, "{}", TIME, TIME, None)
     return partition_of(stream, partitions), stream.encode(), compose(row, "refold"), 1_767_225_600_000
 
 
