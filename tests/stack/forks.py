@@ -70,6 +70,7 @@ class Child:
 def _run(module: str, argv: list[str], environment: dict[str, str], writing: Connection) -> None:
     os.environ.clear()
     os.environ.update(environment)
+    sys.path[:0] = [each for each in environment.get("PYTHONPATH", "").split(os.pathsep) if each]
     for each in (1, 2):
         os.dup2(writing.fileno(), each)
     writing.close()
