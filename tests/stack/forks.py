@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -50,11 +51,19 @@ class Child:
             raise subprocess.TimeoutExpired(self.args, timeout or 0)
         return self.returncode
 
-    def communicate(self) -> tuple[str, None]:
-        """Read all that it prints until it ends."""
+    def communicate(self, timeout: float | None = None) -> tuple[str, None]:
+        """Read all that it prints until it ends; after *timeout* seconds it is killed. Raises subprocess.TimeoutExpired then."""
+        late = threading.Event()
+        watchdog = threading.Timer(timeout, lambda: (late.set(), self.kill())) if timeout else None
+        if watchdog:
+            watchdog.start()
         said = "" if self.stdout.closed else self.stdout.read()
         self.stdout.close()
         self.wait()
+        if watchdog:
+            watchdog.cancel()
+        if late.is_set():
+            raise subprocess.TimeoutExpired(self.args, timeout or 0, said)
         return said, None
 
     def send_signal(self, number: int) -> None:

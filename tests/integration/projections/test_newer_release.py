@@ -11,6 +11,7 @@ import pytest
 from eventstore.log.wire import compose
 from tests.bank.log import AT
 from tests.bank.runs import ended
+from tests.stack.forks import Child
 from tests.stack.waiting import eventually
 
 HEAD = """
@@ -125,7 +126,7 @@ async def test_newer_events_first(
     assert await runs.query(f"SELECT * FROM projections.parked WHERE generation = ({live})") == []
 
 
-async def _finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+async def _finish(process: Child) -> subprocess.CompletedProcess[str]:
     out, _ = await asyncio.to_thread(process.communicate, timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, out)
 
