@@ -82,8 +82,11 @@ class State:
 
     def _try_hold(self) -> TextIO | None:
         """Lock the lock file if no one holds it, and write our pid into it; the lock ends with the file or the process."""
-        self.make()
-        file = self._lock.open("a+", encoding="utf-8")
+        try:
+            self.make()
+            file = self._lock.open("a+", encoding="utf-8")
+        except FileNotFoundError:  # the holder wiped the directory meanwhile
+            return None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             same = os.fstat(file.fileno()).st_ino == self._lock.stat().st_ino  # else the former holder has wiped it

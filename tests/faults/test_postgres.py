@@ -81,7 +81,8 @@ async def test_disk_full(cluster: Make, kafka: KafkaSettings, tmp_path: Path) ->
 
             async def is_full() -> bool:
                 system.check()
-                return "No space left on device" in full.log()
+                log = full.log()
+                return "No space left on device" in log and "PANIC" in log  # before that nobody's commit has met it
 
             await eventually(is_full, "a full disk", 60)
             system.recorder.bite("disk full")

@@ -112,7 +112,8 @@ class TlsPostgres(Postgres):
             with ZipFile(library.place(jar)) as packed:
                 name = next(each for each in packed.namelist() if each.endswith(".txz"))
                 with tarfile.open(fileobj=BytesIO(packed.read(name)), mode="r:xz") as files:
-                    files.extractall(home, filter="tar")
+                    files.extraction_filter = getattr(tarfile, "tar_filter", None)  # which early releases of 3.11 have not
+                    files.extractall(home)
         programs = home / "bin"
         return programs if identity.user is None else carry(programs, self._home(identity) / "program-tls")
 
