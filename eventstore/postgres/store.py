@@ -21,11 +21,11 @@ from eventstore.codec import encode
 from eventstore.envelope import Envelope
 from eventstore.event import Events, registry
 from eventstore.postgres.bulk import Imported, import_events
-from eventstore.postgres.engine import checkout, open_engine
+from eventstore.postgres.engine import checkout, open_engine, unreachable
 from eventstore.postgres.keys import opened_keyring
 from eventstore.postgres.lane import Lanes, arguments_of, translate_refusal
 from eventstore.postgres.migrate import require_current
-from eventstore.postgres.refusals import driver_error
+from eventstore.postgres.refusals import driver_error, is_lost
 from eventstore.postgres.request import Request, Requests
 from eventstore.postgres.rows import Row, Writer, envelope
 from eventstore.postgres.statements import load
@@ -73,8 +73,13 @@ class PostgresEventStore:
         chosen = settings or PostgresSettings()
         own = engine or open_engine(chosen)
         try:
-            async with checkout(own) as connection:
-                await require_current(connection)
+            try:
+                async with checkout(own) as connection:
+                    await require_current(connection)
+            except psycopg.Error as error:
+                if not is_lost(error):
+                    raise
+                raise unreachable(chosen, error) from error
             async with opened_keyring(own) as found:
                 store = cls(own, chosen, keyring=keyring or found)
                 try:

@@ -192,10 +192,11 @@ async def test_killed_and_stopped_under_load(
 
 
 async def test_backends_terminated(
-    store: PostgresEventStore, kafka: KafkaSettings, engine: AsyncEngine, readable: Readable, start: Start
+    store: PostgresEventStore, kafka: KafkaSettings, engine: AsyncEngine, readable: Readable, start: Start, holding: Callable
 ) -> None:
     """Relays whose connections the server ends again and again, locks included, publish every event once and in order."""
     relays = [await start(**QUICK) for _ in range(2)]
+    await holding(2)
     ended = 0
 
     async def end_some() -> bool:
