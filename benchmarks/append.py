@@ -1,5 +1,7 @@
 """Append speed, side by side: refold, pgbench's bare insert as the ceiling, and PyPI's eventsourcing, in turns on one server.
 
+Our loop is uvloop's, as in our programs.
+
     python -m benchmarks.append [--rounds 3] [--seconds 3] [--events 200000]
 
 Server: the one that `refold up` started, or REFOLD_POSTGRES_DSN. A scratch database is made and dropped.
@@ -10,6 +12,8 @@ import asyncio
 import json
 import statistics
 import sys
+
+import uvloop
 
 from benchmarks.ceiling import measure_inserts
 from benchmarks.ground import run_module
@@ -75,7 +79,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=200_000, help="to import")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    rates = asyncio.run(measure(arguments))
+    rates = uvloop.run(measure(arguments))
     print(json.dumps(rates) if arguments.json else show(rates))
 
 
