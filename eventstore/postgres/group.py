@@ -8,15 +8,16 @@ and a stream whose version somebody counts on while another member appends to it
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from eventstore.codec import encode
-from eventstore.postgres.array import NULL, IntegerArray, JsonbArray, TextArray, TimestamptzArray, UuidArray
+from eventstore.postgres.array import NULL, Array, IntegerArray, JsonbArray, TextArray, TimestamptzArray, UuidArray
 from eventstore.postgres.request import Request
 from eventstore.postgres.rows import Elements
 from eventstore.settings import PostgresSettings
 from eventstore.stream import ANY_VERSION
 
+A = TypeVar("A", bound=Array)
 _PATIENCE = 4
 """How many times the members of a full group are looked at before the rest waits unseen."""
 
@@ -112,11 +113,16 @@ def compose(group: Iterable[Request]) -> Composed:
         TextArray(types),
         IntegerArray(versions),
         JsonbArray(data),
-        JsonbArray(metadata) if any(each != NULL for each in metadata) else None,
-        TimestamptzArray(occurred) if any(each != NULL for each in occurred) else None,
-        TextArray(tags) if any(each != NULL for each in tags) else None,
+        _array(JsonbArray, metadata),
+        _array(TimestamptzArray, occurred),
+        _array(TextArray, tags),
         _list(conditions) if conditions else None,
     )
+
+
+def _array(kind: type[A], elements: tuple[bytes, ...]) -> A | None:
+    """Make the array of what some events have; None when none has it."""
+    return kind(elements) if elements.count(NULL) < len(elements) else None
 
 
 def _list(texts: list[bytes]) -> str:
