@@ -1,0 +1,2 @@
+-- Nothing to take back yet.
+SELECT 1;

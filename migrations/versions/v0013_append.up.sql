@@ -1,0 +1,2 @@
+-- Appends of fewer steps: filled in by the commits that follow.
+SELECT 1;
