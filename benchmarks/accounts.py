@@ -8,7 +8,7 @@ from uuid import UUID
 from eventstore import event
 from eventstore.envelope import NewEvent
 from projections import Projection, Projections
-from projections.aggregate import Count, Distinct, Last, Max, Min, Sum
+from projections.declaration.aggregate import Count, Distinct, Last, Max, Min, Sum
 
 ACCOUNTS = 10_000
 

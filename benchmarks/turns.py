@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.transfers import Seen, read
 from eventstore.postgres.engine import checkout
-from projections.catalogue import list_generations
-from projections.generation import State
+from projections.control.catalogue import list_generations
+from projections.control.generation import State
 from projections.serving import ReadModels
 from replay.cutover import swap, wait_for_workers
 

@@ -24,8 +24,8 @@ from eventstore.log.partitioner import partition_of
 from eventstore.log.wire import compose_envelope
 from eventstore.meaning import shorten
 from eventstore.stream import Position
-from projections.fold import Folder
-from projections.projection import EVENTS, Projection
+from projections.declaration.projection import EVENTS, Projection
+from projections.fold.fold import Folder
 
 Rows = dict[str, dict[Any, Any]]
 """By table and key."""

@@ -20,8 +20,8 @@ from eventstore.identity import make_id
 from eventstore.stream import Position
 from eventstore.testing.difference import compare, show
 from eventstore.testing.scenario import given_for
-from projections.projection import EVENTS, Handler, Projection
-from projections.table import Table
+from projections.declaration.projection import EVENTS, Handler, Projection
+from projections.declaration.table import Table
 
 _WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 _STREAM = "stream-1"

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from eventstore.errors import UsageError
 from eventstore.tenant import qualify
-from projections.projection import EVENTS, Projection
-from projections.table import Table
+from projections.declaration.projection import EVENTS, Projection
+from projections.declaration.table import Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from cdc.survey import find_dsn
 from eventstore.errors import UsageError
 from eventstore.log.bounds import find_bounds, find_offsets, find_partitions
 from eventstore.settings import KafkaSettings
-from projections.checkpoint import Partition, Vector
-from projections.projection import Projection
+from projections.control.checkpoint import Partition, Vector
+from projections.declaration.projection import Projection
 from replay.likeness import Comparer, Likeness, Point
 from replay.mirror import Mirror, find_mirrors
 

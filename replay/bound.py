@@ -15,8 +15,8 @@ from typing import Any
 from eventstore.errors import UsageError
 from eventstore.log.bounds import find_offsets
 from eventstore.settings import KafkaSettings
-from projections.checkpoint import Partition, Vector
-from projections.generation import UNFINISHED, Generation
+from projections.control.checkpoint import Partition, Vector
+from projections.control.generation import UNFINISHED, Generation
 from replay.selection import parse_time
 
 _OFFSET = re.compile(r"^(?:(?P<topic>[\w.-]+):)?(?P<partition>\d+)=(?P<offset>\d+)$")

@@ -14,12 +14,12 @@ from eventstore.errors import TimedOut, VerificationFailed
 from eventstore.log.assigned import AssignedReader
 from eventstore.log.consumer import Batch, Partition
 from eventstore.moments import reach
-from projections.catalogue import describe_actor
-from projections.checkpoint import Vector, has_reached
+from projections.control.catalogue import describe_actor
+from projections.control.checkpoint import Vector, has_reached
+from projections.control.generation import Generation
 from projections.copies import Comparison
-from projections.generation import Generation
-from projections.pipeline import Pipeline
-from projections.step import HandlerFailed
+from projections.feeding.pipeline import Pipeline
+from projections.fold.step import HandlerFailed
 from replay.guard import Guard
 from replay.settings import ReplaySettings
 

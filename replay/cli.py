@@ -18,10 +18,10 @@ from eventstore.console import Output, add_json, make_parser, run, tune_collecto
 from eventstore.errors import PreconditionFailed, UsageError
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
-from projections.catalogue import list_generations, read_audit
 from projections.cli import describe_generation, opened_engine, require_app, table
+from projections.control.catalogue import list_generations, read_audit
+from projections.control.generation import Generation, State
 from projections.copies import follow, show_live
-from projections.generation import Generation, State
 from projections.readmodels.views import move_views
 from projections.settings import ProjectionSettings
 from replay.bound import is_bounded

@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from eventstore.errors import PreconditionFailed
 from eventstore.moments import reach
 from eventstore.postgres.engine import Connection, checkout
-from projections.catalogue import find_live, list_generations, move, note
+from projections.control.catalogue import find_live, list_generations, move, note
+from projections.control.generation import UNFINISHED, Generation, State
 from projections.copies import drop_copies
-from projections.generation import UNFINISHED, Generation, State
-from projections.loss import drop_lost
 from projections.readmodels.postgres import drop_schema
 from projections.readmodels.views import find_dependents, move_views, name_home
+from projections.release.loss import drop_lost
 from replay.bound import is_bounded
 
 

@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from eventstore.errors import UsageError
 from eventstore.postgres.engine import Connection, checkout
 from eventstore.postgres.statements import load
-from projections.checkpoint import Vector, read_vector
-from projections.generation import Generation, State
-from projections.projection import Projection
+from projections.control.checkpoint import Vector, read_vector
+from projections.control.generation import Generation, State
+from projections.declaration.projection import Projection
 from projections.readmodels.policies import every_tenant
 from replay.verify import Report, compare
 

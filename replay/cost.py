@@ -13,7 +13,7 @@ from typing import Any
 from eventstore.errors import PreconditionFailed
 from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
-from projections.generation import Generation
+from projections.control.generation import Generation
 
 RATE = 60_000
 """Records per second that the estimate assumes while no rebuild of this projection is known that was long enough to tell."""

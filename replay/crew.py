@@ -15,9 +15,9 @@ from typing import Any
 
 from eventstore.codec import decode, encode
 from eventstore.errors import RefoldError
-from projections.checkpoint import Partition, Vector
-from projections.generation import Generation
-from projections.projection import Projection
+from projections.control.checkpoint import Partition, Vector
+from projections.control.generation import Generation
+from projections.declaration.projection import Projection
 
 Tell = Callable[[int, str | None], None]
 

@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from eventstore.errors import PreconditionFailed
 from eventstore.moments import reach
 from eventstore.postgres.engine import checkout
-from projections.catalogue import add_detail, find_live, lock_pointer, move, note, set_pointer
-from projections.checkpoint import Vector, has_reached, read_vector
-from projections.generation import Generation, State
+from projections.control.catalogue import add_detail, find_live, lock_pointer, move, note, set_pointer
+from projections.control.checkpoint import Vector, has_reached, read_vector
+from projections.control.generation import Generation, State
 
 Reaching = Callable[[Vector], Awaitable[None]]
 

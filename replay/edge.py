@@ -16,9 +16,9 @@ from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
 from eventstore.settings import KafkaSettings
 from eventstore.stream import Position
-from projections.checkpoint import Partition
-from projections.generation import Generation
-from projections.projection import EVENTS
+from projections.control.checkpoint import Partition
+from projections.control.generation import Generation
+from projections.declaration.projection import EVENTS
 
 POLL_S = 0.25
 

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from eventstore.log.bounds import find_bounds
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
-from projections.catalogue import find_live
-from projections.checkpoint import read_seen
+from projections.control.catalogue import find_live
+from projections.control.checkpoint import read_seen
 from replay.pace import Lag, Pace
 from replay.settings import ReplaySettings
 

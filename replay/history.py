@@ -11,7 +11,7 @@ from eventstore.log.assigned import AssignedReader
 from eventstore.log.bounds import find_bounds
 from eventstore.log.consumer import Batch
 from eventstore.settings import KafkaSettings
-from projections.checkpoint import Partition, Vector, has_reached
+from projections.control.checkpoint import Partition, Vector, has_reached
 from replay.plan import require_history
 
 POLL_S = 0.25

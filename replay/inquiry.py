@@ -10,11 +10,11 @@ from eventstore.console import Command, Output, add_json
 from eventstore.errors import PreconditionFailed, VerificationFailed
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
-from projections.catalogue import list_generations
 from projections.cli import opened_engine, require_app
+from projections.control.catalogue import list_generations
+from projections.control.generation import Generation, State
 from projections.copies import describe_copies
-from projections.generation import Generation, State
-from projections.projection import Projection
+from projections.declaration.projection import Projection
 from projections.settings import ProjectionSettings
 from replay.address import Address, parse_address
 from replay.contrast import Contrast, contrast, find_generation

@@ -24,15 +24,15 @@ from eventstore.errors import PreconditionFailed, TimedOut
 from eventstore.postgres.engine import Connection, checkout
 from eventstore.postgres.statements import load
 from eventstore.settings import KafkaSettings
-from projections.catalogue import find_live
-from projections.checkpoint import Partition, Vector, has_reached, read_seen, read_vector
-from projections.fingerprint import fingerprint
-from projections.generation import Generation
-from projections.projection import Projection
+from projections.control.catalogue import find_live
+from projections.control.checkpoint import Partition, Vector, has_reached, read_seen, read_vector
+from projections.control.generation import Generation
+from projections.declaration.projection import Projection
+from projections.fold.sheet import Sheet
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
 from projections.readmodels.shadow import HERE, Shadow
-from projections.sheet import Sheet
+from projections.release.fingerprint import fingerprint
 from replay.history import read_history
 from replay.mirror import Maker, Mirror
 

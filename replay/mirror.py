@@ -19,10 +19,10 @@ from cdc.change import UNCHANGED, Change
 from cdc.connect.config import name_topic
 from cdc.reading import UNREAD
 from eventstore.settings import KafkaSettings
-from projections.projection import Handler, Projection
-from projections.route import Route
-from projections.sheet import Sheet
-from projections.table import Table
+from projections.declaration.projection import Handler, Projection
+from projections.declaration.table import Table
+from projections.fold.route import Route
+from projections.fold.sheet import Sheet
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from eventstore.errors import HeldElsewhere
 from eventstore.postgres.engine import checkout
 from eventstore.postgres.statements import load
-from projections.catalogue import describe_actor
+from projections.control.catalogue import describe_actor
 
 
 @asynccontextmanager

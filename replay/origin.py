@@ -23,14 +23,14 @@ from eventstore.postgres.keys import opened_keyring
 from eventstore.postgres.statements import load
 from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
-from projections.checkpoint import Vector, read_vector
-from projections.fingerprint import fingerprint
-from projections.generation import Generation
-from projections.projection import EVENTS, Projection
+from projections.control.checkpoint import Vector, read_vector
+from projections.control.generation import Generation
+from projections.declaration.projection import EVENTS, Projection
+from projections.feeding.worker import name_topics
+from projections.fold.sheet import Sheet
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
-from projections.sheet import Sheet
-from projections.worker import name_topics
+from projections.release.fingerprint import fingerprint
 from replay.address import Address, is_streamed, require_folded
 from replay.history import read_history, require_whole
 from replay.settings import ReplaySettings

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from projections.checkpoint import Partition, Vector, has_reached
+from projections.control.checkpoint import Partition, Vector, has_reached
 
 LEAST = 0.05
 FED_S = 10.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from eventstore.errors import HistoryIncomplete, PreconditionFailed
-from projections.generation import UNFINISHED, Generation, State
+from projections.control.generation import UNFINISHED, Generation, State
 from replay.bound import Bound, find_unfinished, is_bounded
 from replay.cost import Cost
 

@@ -23,8 +23,8 @@ from eventstore.log.admin import Admin
 from eventstore.log.bounds import find_bounds
 from eventstore.log.tail import read_tail
 from eventstore.postgres.engine import checkout
-from projections.checkpoint import Counted, Vector, read_counted, restart
-from projections.projection import Projection
+from projections.control.checkpoint import Counted, Vector, read_counted, restart
+from projections.declaration.projection import Projection
 from replay.agreement import Agreement, Verifier
 from replay.history import read_history
 from replay.operator import operating

@@ -20,17 +20,17 @@ from eventstore.postgres.keys import opened_keyring
 from eventstore.postgres.statements import load
 from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
-from projections.catalogue import note, note_mended
-from projections.checkpoint import Claim, Vector, read_owners, read_vector
+from projections.control.catalogue import note, note_mended
+from projections.control.checkpoint import Claim, Vector, read_owners, read_vector
+from projections.control.generation import FED, Generation
 from projections.copies import Copies, opened_copies
-from projections.fingerprint import fingerprint
-from projections.generation import FED, Generation
-from projections.projection import Projection
+from projections.declaration.projection import Projection
+from projections.declaration.table import Table
+from projections.feeding.worker import name_topics
+from projections.fold.sheet import Sheet
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
-from projections.sheet import Sheet
-from projections.table import Table
-from projections.worker import name_topics
+from projections.release.fingerprint import fingerprint
 from replay.address import Address, require_folded
 from replay.history import read_history, require_whole
 from replay.origin import narrow, same

@@ -24,18 +24,18 @@ from eventstore.postgres.keys import opened_keyring
 from eventstore.postgres.statements import load
 from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
-from projections.catalogue import add_detail, create_generation, find_live, list_generations, move, read_audit
-from projections.change import describe_parts, judge_change
-from projections.checkpoint import Partition, Vector, read_vector
+from projections.control.catalogue import add_detail, create_generation, find_live, list_generations, move, read_audit
+from projections.control.checkpoint import Partition, Vector, read_vector
+from projections.control.generation import UNFINISHED, Generation, State
 from projections.copies import opened_copies, show_live
-from projections.fingerprint import fingerprint
-from projections.generation import UNFINISHED, Generation, State
-from projections.lint import lint
-from projections.pipeline import Pipeline
-from projections.projection import EVENTS, Projection
+from projections.declaration.projection import EVENTS, Projection
+from projections.feeding.pipeline import Pipeline
+from projections.feeding.worker import name_topics
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel, create_indexes, create_tables
-from projections.worker import name_topics
+from projections.release.change import describe_parts, judge_change
+from projections.release.fingerprint import fingerprint
+from projections.release.lint import lint
 from replay.bound import Bound, find_bound, is_bounded
 from replay.build import Builder
 from replay.cost import RATE, Cost, find_free, find_rate, measure_schema, scale_size

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from eventstore.privacy.opener import Opener
 from eventstore.source import Record
-from projections.checkpoint import Partition
-from projections.fold import Folder
-from projections.projection import Projection
-from projections.route import ADDS
-from projections.step import Plan, make_rows
-from projections.table import Table
+from projections.control.checkpoint import Partition
+from projections.declaration.projection import Projection
+from projections.declaration.table import Table
+from projections.fold.fold import Folder
+from projections.fold.route import ADDS
+from projections.fold.step import Plan, make_rows
 
 Wanted = Callable[[Table[Any], Any], bool]
 Place = tuple[str, int, int]

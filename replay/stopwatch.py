@@ -38,8 +38,8 @@ from eventstore.postgres.scratch import make_scratch
 from eventstore.postgres.statements import load
 from eventstore.settings import KafkaSettings, PostgresSettings
 from projections import Projection, Projections
+from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 
 _HERE = "replay"
 _TABLES = ("public.bench_flight", "public.bench_pulse")

@@ -15,9 +15,9 @@ from eventstore.log.assigned import AssignedReader
 from eventstore.log.consumer import Partition
 from eventstore.log.topics import require_kept
 from eventstore.settings import KafkaSettings
-from projections.checkpoint import Advance, Vector
-from projections.pipeline import Pipeline
-from projections.projection import Projection
+from projections.control.checkpoint import Advance, Vector
+from projections.declaration.projection import Projection
+from projections.feeding.pipeline import Pipeline
 
 
 class Given(NamedTuple):

@@ -18,14 +18,14 @@ from eventstore.errors import PreconditionFailed, VerificationFailed
 from eventstore.moments import reach
 from eventstore.postgres.engine import checkout
 from eventstore.postgres.statements import load
-from projections.catalogue import add_detail, find_live, move
-from projections.checkpoint import has_reached, read_vector
-from projections.fingerprint import fingerprint
-from projections.generation import Generation, State
-from projections.loss import read_lost
-from projections.parking import count_parked
-from projections.projection import Projection
+from projections.control.catalogue import add_detail, find_live, move
+from projections.control.checkpoint import has_reached, read_vector
+from projections.control.generation import Generation, State
+from projections.control.parking import count_parked
+from projections.declaration.projection import Projection
 from projections.readmodels.policies import every_tenant
+from projections.release.fingerprint import fingerprint
+from projections.release.loss import read_lost
 from replay.build import Builder
 from replay.progress import Reporter
 from replay.settings import ReplaySettings

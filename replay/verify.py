@@ -15,9 +15,9 @@ from typing import Any, Final
 from eventstore.codec import decode
 from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
-from projections.loss import Lost
-from projections.projection import Projection
+from projections.declaration.projection import Projection
 from projections.readmodels.postgres import Digest, ReadModel
+from projections.release.loss import Lost
 
 NOTHING: Final[Lost] = {}
 

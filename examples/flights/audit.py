@@ -19,8 +19,8 @@ from examples.flights import oracle
 from examples.flights.data import FIRST_DAY, LAST_DAY
 from examples.flights.operations import TABLES, operations_dsn
 from examples.flights.release1 import app
+from projections.declaration.table import Table
 from projections.serving import ReadModels
-from projections.table import Table
 
 
 class Finding(NamedTuple):

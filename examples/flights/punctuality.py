@@ -13,7 +13,7 @@ from typing import NamedTuple
 from cdc import CapturedTable, Change
 from examples.flights.events import FlightArrived, FlightCancelled, FlightDiverted, FlightScheduled
 from projections import Projection
-from projections.projection import RowTable
+from projections.declaration.projection import RowTable
 
 AIRLINES = CapturedTable("operations", "public.airlines")
 AIRPORTS = CapturedTable("operations", "public.airports")

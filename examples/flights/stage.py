@@ -29,7 +29,7 @@ from examples.flights import oracle
 from examples.flights.audit import Finding, compare, current_operations
 from examples.flights.operations import connector_environment, drop, dsn_of
 from examples.flights.release1 import app
-from projections.projection import Projection
+from projections.declaration.projection import Projection
 from projections.serving import ReadModels
 
 NAME = os.environ.get("FLIGHTS_DEMO_NAME", "flights-demo")

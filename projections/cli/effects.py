@@ -13,10 +13,10 @@ from uuid import UUID
 from eventstore.console import Output
 from eventstore.errors import PreconditionFailed, UsageError
 from eventstore.postgres.engine import checkout
-from projections.catalogue import find_live, note
 from projections.cli.program import add_command, add_projection, opened_engine, table
-from projections.dispatch import list_effects, settle_effects
-from projections.effect import name_key
+from projections.control.catalogue import find_live, note
+from projections.declaration.effect import name_key
+from projections.effects.dispatch import list_effects, settle_effects
 
 STATES = ("due", "done", "dead", "skipped")
 SHOWN = ("due", "dead")

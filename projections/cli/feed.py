@@ -11,9 +11,9 @@ from typing import Any
 from eventstore.console import Output, tune_collector
 from eventstore.settings import KafkaSettings
 from projections.cli.program import IDLE_S, add_app, add_command, opened_engine, require_app
-from projections.health import served
+from projections.feeding.health import served
+from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 
 
 def declare(commands: Any) -> None:

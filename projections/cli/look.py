@@ -8,7 +8,6 @@ from typing import Any
 from eventstore.console import Output
 from eventstore.errors import PreconditionFailed
 from eventstore.postgres.engine import checkout
-from projections.catalogue import list_generations
 from projections.cli.program import (
     add_app,
     add_command,
@@ -18,8 +17,9 @@ from projections.cli.program import (
     require_app,
     table,
 )
-from projections.generation import State
-from projections.outlook import explain, foresee
+from projections.control.catalogue import list_generations
+from projections.control.generation import State
+from projections.release.outlook import explain, foresee
 from projections.settings import ProjectionSettings
 
 

@@ -1,7 +1,7 @@
 """`projections parked list | show | retry | skip`: see what was set aside, and have its owners mend it.
 
 Payloads are masked unless asked for, and personal fields are never opened. What is asked for is carried out by the worker that owns
-the partition, with the code and under the fence of its generation (`projections.parking`); the command only waits for it.
+the partition, with the code and under the fence of its generation (`projections.control.parking`); the command only waits for it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from eventstore.console import Output
 from eventstore.errors import PreconditionFailed, TimedOut, UsageError
 from eventstore.postgres.engine import Connection, checkout
 from eventstore.privacy.seal import mask
-from projections.catalogue import list_generations, note
 from projections.cli.program import add_command, add_projection, opened_engine, table
-from projections.generation import FED, Generation, State
-from projections.parking import Due, ask_retry, ask_skip, count_asked, find_parked, list_left, list_parked, read_headers
+from projections.control.catalogue import list_generations, note
+from projections.control.generation import FED, Generation, State
+from projections.control.parking import Due, ask_retry, ask_skip, count_asked, find_parked, list_left, list_parked, read_headers
 
 PLACE = re.compile(r"^(?P<topic>.+)/(?P<partition>\d+)@(?P<offset>\d+)$")
 ENVELOPE = frozenset(

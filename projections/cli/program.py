@@ -15,10 +15,10 @@ from eventstore.log.bounds import find_bounds
 from eventstore.postgres.engine import checkout, open_engine
 from eventstore.postgres.migrate import require_current
 from eventstore.settings import KafkaSettings, PostgresSettings
-from projections.checkpoint import read_seen
-from projections.generation import FED, Generation, State
-from projections.parking import count_parked
-from projections.registry import Projections, load_app
+from projections.control.checkpoint import read_seen
+from projections.control.generation import FED, Generation, State
+from projections.control.parking import count_parked
+from projections.declaration.registry import Projections, load_app
 from projections.settings import ProjectionSettings
 
 IDLE_S = 10.0

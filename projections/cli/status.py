@@ -15,12 +15,12 @@ from eventstore.log.bounds import find_bounds
 from eventstore.log.consumer import Partition
 from eventstore.postgres.engine import Connection, checkout
 from eventstore.settings import KafkaSettings
-from projections.catalogue import list_generations
-from projections.checkpoint import Standing, read_owners
 from projections.cli.program import add_command, add_projection, list_partitions, opened_engine, table
+from projections.control.catalogue import list_generations
+from projections.control.checkpoint import Standing, read_owners
+from projections.control.generation import FED, Generation, State
+from projections.control.parking import count_parked, list_drift
 from projections.copies import describe_copies
-from projections.generation import FED, Generation, State
-from projections.parking import count_parked, list_drift
 
 SHOWN = FED | {State.BUILDING, State.CAUGHT_UP, State.VERIFIED}
 SILENT_S = 5.0

@@ -19,8 +19,8 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from eventstore.errors import Unreachable
-from projections.checkpoint import Claim, Partition, Vector
-from projections.generation import Generation
+from projections.control.checkpoint import Claim, Partition, Vector
+from projections.control.generation import Generation
 
 MOST_ROWS = 5_000
 """Rows that a copy takes in one step; a batch of more is not seen as a whole, but moves the offsets last."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 from eventstore.codec import decode, encode
 from eventstore.errors import PreconditionFailed
 from projections.copies.form import Texts
-from projections.sink import Search, Sink
+from projections.declaration.sink import Search, Sink
 
 KEY: Final = "row_key"
 ROW: Final = "row_texts"

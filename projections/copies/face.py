@@ -12,9 +12,9 @@ from eventstore.errors import RefoldError
 from eventstore.moments import reach
 from eventstore.postgres.engine import checkout
 from eventstore.postgres.statements import load
+from projections.control.generation import Generation
 from projections.copies.make import recalled_copies
-from projections.generation import Generation
-from projections.projection import Projection
+from projections.declaration.projection import Projection
 from projections.readmodels.views import create_views
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from eventstore.codec import decode, encode, encode_sorted
-from projections.table import Table
+from projections.declaration.table import Table
 
 R = TypeVar("R")
 Texts = dict[str, str]

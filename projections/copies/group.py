@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 from eventstore.errors import RefoldError
 from eventstore.moments import reach
 from eventstore.postgres.engine import Connection
-from projections.checkpoint import Advance, Claim, Partition, Vector, has_reached, read_vector
+from projections.control.checkpoint import Advance, Claim, Partition, Vector, has_reached, read_vector
+from projections.control.generation import FED, Generation
 from projections.copies.contract import Address, Changes, Copy, Fence, Standing
 from projections.copies.form import Form, Sum
 from projections.copies.make import make_copy
-from projections.generation import FED, Generation
-from projections.projection import Projection
+from projections.declaration.projection import Projection
+from projections.declaration.sink import Place, Sink
+from projections.fold.sheet import Sheet
 from projections.readmodels.stream import PAGE, stream_rows
 from projections.settings import SinkSettings
-from projections.sheet import Sheet
-from projections.sink import Place, Sink
 
 
 class Kept(NamedTuple):

@@ -6,10 +6,10 @@ from typing import Any
 
 from eventstore.errors import RefoldError
 from eventstore.postgres.engine import Connection
-from projections.checkpoint import has_reached, read_vector
+from projections.control.checkpoint import has_reached, read_vector
+from projections.control.generation import Generation
 from projections.copies.contract import Copy
 from projections.copies.make import recalled_copies
-from projections.generation import Generation
 from projections.readmodels.stream import count_rows
 
 

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from eventstore.errors import UsageError
+from projections.control.generation import Generation
 from projections.copies.contract import Address, Copy
-from projections.generation import Generation
+from projections.declaration.sink import Sink
 from projections.settings import SinkSettings
-from projections.sink import Sink
 
 
 def make_copy(kind: str, address: Address, sink: Sink[Any, Any] | None, settings: SinkSettings) -> Copy:

@@ -18,15 +18,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from eventstore.errors import Fenced, PreconditionFailed, Unreachable
 from eventstore.postgres.engine import Connection, ConnectionLost, checkout, open_engine
 from eventstore.settings import PostgresSettings
-from projections.checkpoint import Partition, Vector
+from projections.control.checkpoint import Partition, Vector
 from projections.copies.contract import Address, Changes, CopyLost, Standing
 from projections.copies.statements import WHOLE, compose, name_schema
-from projections.projection import RowTable
+from projections.declaration.projection import RowTable
+from projections.declaration.sink import Postgres, Sink
+from projections.fold.sheet import Sheet
 from projections.readmodels.postgres import ReadModel
 from projections.readmodels.stream import stream_rows
 from projections.settings import SinkSettings
-from projections.sheet import Sheet
-from projections.sink import Postgres, Sink
 
 
 def open_other(settings: SinkSettings) -> AsyncEngine:

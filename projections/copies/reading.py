@@ -13,8 +13,8 @@ from projections.copies.document import CHECKPOINT, STATE, Documents, read_state
 from projections.copies.form import Form
 from projections.copies.search import find_directory
 from projections.copies.valkey import Keys, translated
+from projections.declaration.sink import Search, Sink, Valkey
 from projections.settings import SinkSettings
-from projections.sink import Search, Sink, Valkey
 
 R = TypeVar("R")
 

@@ -23,12 +23,12 @@ from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from eventstore.errors import Fenced, Unreachable
-from projections.checkpoint import Partition, Vector
+from projections.control.checkpoint import Partition, Vector
 from projections.copies.contract import Address, Changes, CopyLost, Standing
 from projections.copies.document import CHECKPOINT, KEY, STATE, Documents, count_rows, read_state, read_texts
 from projections.copies.form import Form, Texts
+from projections.declaration.sink import Search, Sink
 from projections.settings import SinkSettings
-from projections.sink import Search, Sink
 
 T = TypeVar("T")
 HEAP: Final = 32 << 20

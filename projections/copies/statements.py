@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from projections.copies.contract import Address
-from projections.table import snake
+from projections.declaration.table import snake
 
 WHOLE = ""
 """The topic of the row that is about the copy itself; its offset is 1 once it is filled."""

@@ -21,11 +21,11 @@ from uuid import uuid4
 
 from eventstore.codec import encode
 from eventstore.errors import Fenced, PreconditionFailed, Unreachable
-from projections.checkpoint import Partition, Vector
+from projections.control.checkpoint import Partition, Vector
 from projections.copies.contract import MOST_ROWS, Address, Changes, CopyLost, Standing
 from projections.copies.form import Form
+from projections.declaration.sink import Sink, Valkey
 from projections.settings import SinkSettings
-from projections.sink import Sink, Valkey
 
 T = TypeVar("T")
 _SCRIPTS: Final = {

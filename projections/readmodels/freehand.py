@@ -18,9 +18,9 @@ from sqlalchemy import event
 from eventstore.errors import UsageError
 from eventstore.postgres.engine import Connection, lent
 from eventstore.postgres.statements import load
-from projections.projection import Projection
-from projections.refusal import refuse
-from projections.step import Call
+from projections.declaration.projection import Projection
+from projections.declaration.refusal import refuse
+from projections.fold.step import Call
 
 PACKAGE = "projections"
 Work = tuple[Any, tuple[Any, ...]]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from psycopg import sql
 
 from eventstore.errors import RefoldError
-from projections.generation import Generation
+from projections.control.generation import Generation
 
 MARK = "refold: "
 """How the comment of a view of ours begins."""

@@ -15,8 +15,8 @@ from psycopg import Error, sql
 
 from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
-from projections.projection import Projection
-from projections.table import Table
+from projections.declaration.projection import Projection
+from projections.declaration.table import Table
 
 
 def compose_policies(table: Table[Any], schema: str) -> list[sql.Composed]:

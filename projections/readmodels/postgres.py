@@ -16,13 +16,13 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
-from projections.mark import Mark
-from projections.projection import Projection
+from projections.declaration.projection import Projection
+from projections.declaration.table import RefusedValue, Table
+from projections.fold.sheet import Sheet
+from projections.order.mark import Mark
 from projections.readmodels.policies import compose_force, compose_hiding, compose_policies
 from projections.readmodels.statements import Statements, compose, key_arrays
 from projections.readmodels.upsert import FEW, Upsert
-from projections.sheet import Sheet
-from projections.table import RefusedValue, Table
 
 BELOW = 5_000
 """Rows that a truncate removes at a time."""

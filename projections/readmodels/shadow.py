@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from eventstore.codec import decode
 from eventstore.postgres.engine import Connection
-from projections.table import Table
+from projections.declaration.table import Table
 
 HERE: Final = "pg_temp"
 

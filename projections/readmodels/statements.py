@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg import sql
 
-from projections.table import Table
+from projections.declaration.table import Table
 
 
 @dataclass(frozen=True, slots=True)

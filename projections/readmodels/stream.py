@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from psycopg import sql
 
 from eventstore.postgres.engine import Connection
-from projections.table import Table
+from projections.declaration.table import Table
 
 R = TypeVar("R")
 PAGE = 10_000

@@ -16,7 +16,7 @@ from psycopg.adapt import Transformer
 from psycopg.pq import Format
 
 from eventstore.postgres.engine import Connection
-from projections.table import Table
+from projections.declaration.table import Table
 
 FEW: Final = 200
 """Rows up to which this is faster than COPY and a merge."""

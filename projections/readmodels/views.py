@@ -17,9 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.postgres.engine import Connection, ConnectionLost, checkout
 from eventstore.postgres.statements import load
-from projections.catalogue import find_live
-from projections.generation import Generation
-from projections.projection import Projection
+from projections.control.catalogue import find_live
+from projections.control.generation import Generation
+from projections.declaration.projection import Projection
 from projections.readmodels.layout import BuiltUpon, Column, Relation, compose_move, find_taken
 
 PACKAGE = "projections"

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from eventstore.errors import UsageError
-from projections.table import Table
+from projections.declaration.table import Table
 
 
 def as_of(versions: Table[Any], at: sa.ColumnElement[Any], *key: sa.ColumnElement[Any]) -> LateralFromClause:

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from eventstore.errors import PreconditionFailed
 from eventstore.postgres.engine import Connection
-from projections.catalogue import list_generations
-from projections.generation import FED, Generation, State
-from projections.registry import Projections
+from projections.control.catalogue import list_generations
+from projections.control.generation import FED, Generation, State
+from projections.declaration.registry import Projections
 
 READABLE = frozenset({*FED, State.VERIFIED})
 

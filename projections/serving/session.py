@@ -20,10 +20,10 @@ from eventstore.postgres.statements import load
 from eventstore.settings import KafkaSettings
 from eventstore.stream import Token
 from eventstore.tenant import EVERY_TENANT, check_tenant
-from projections.catalogue import read_pointers
-from projections.generation import Generation
-from projections.projection import EVENTS, Projection
-from projections.registry import Projections
+from projections.control.catalogue import read_pointers
+from projections.control.generation import Generation
+from projections.declaration.projection import EVENTS, Projection
+from projections.declaration.registry import Projections
 from projections.serving.bookmark import Bookmark
 from projections.serving.pin import pin
 from projections.settings import ProjectionSettings

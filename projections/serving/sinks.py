@@ -14,14 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from eventstore.errors import PreconditionFailed, UsageError
 from eventstore.postgres.engine import checkout
-from projections.catalogue import read_pointers
+from projections.control.catalogue import read_pointers
+from projections.control.generation import Generation
 from projections.copies.contract import Address
 from projections.copies.reading import SearchRows, ValkeyRows
 from projections.copies.valkey import open_client, translated
-from projections.generation import Generation
-from projections.projection import RowTable
+from projections.declaration.projection import RowTable
+from projections.declaration.sink import Search, Sink, Valkey
 from projections.settings import SinkSettings
-from projections.sink import Search, Sink, Valkey
 
 R = TypeVar("R")
 FRESH_S: Final = 1.0

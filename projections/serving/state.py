@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from eventstore.codec import encode
 from eventstore.postgres.statements import load
-from projections.generation import Generation
+from projections.control.generation import Generation
 
 
 async def read_state(session: AsyncSession, generations: Iterable[Generation]) -> str:

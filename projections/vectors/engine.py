@@ -27,10 +27,10 @@ from eventstore.event import registry as events
 from eventstore.settings import EventSettings
 from eventstore.source import Reader, Record
 from eventstore.stream import Position
-from projections.aggregate import Distinct, Last, spell
-from projections.grouping import Grouping
-from projections.projection import DOCUMENTS, Projection
-from projections.sketch import add_hashes, estimate, hash_value
+from projections.declaration.aggregate import Distinct, Last, spell
+from projections.declaration.grouping import Grouping
+from projections.declaration.projection import DOCUMENTS, Projection
+from projections.declaration.sketch import add_hashes, estimate, hash_value
 from projections.vectors.evidence import MOST_DIGITS, doubt_class, doubt_file
 from projections.vectors.expression import Lift, Result, Source, express, express_keys, lift, lift_keys, literal, quote, select
 

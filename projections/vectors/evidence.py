@@ -15,7 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from eventstore.event import EventType
-from projections.grouping import plain
+from projections.declaration.grouping import plain
 
 MOST_DIGITS: Final = 30
 """Digits of a decimal column, before and after the point: eight less than fit, so that a sum has room."""

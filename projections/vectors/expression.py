@@ -13,8 +13,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from eventstore.stream import Position
-from projections.aggregate import EXACT, Aggregate, Count, Last, Min, Sum
-from projections.grouping import Day, Field, Grouping, Hour, Month
+from projections.declaration.aggregate import EXACT, Aggregate, Count, Last, Min, Sum
+from projections.declaration.grouping import Day, Field, Grouping, Hour, Month
 
 ORDER: Final = "(xid::HUGEINT * 9223372036854775808 + sequence)"
 """The store's order as one number: the position's two parts side by side."""

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eventstore.errors import RefoldError, UsageError
 from eventstore.stream import Token
-from projections.projection import Projection
+from projections.declaration.projection import Projection
 from projections.serving.session import ReadModels
 from projections.settings import WebSettings
 from projections.web.policy import Policy

@@ -18,8 +18,8 @@ from eventstore.errors import PreconditionFailed, TimedOut, Unreachable, UsageEr
 from eventstore.postgres.engine import ConnectionLost
 from eventstore.stream import Token
 from eventstore.tenant import EVERY_TENANT
-from projections.generation import Generation
-from projections.projection import Projection
+from projections.control.generation import Generation
+from projections.declaration.projection import Projection
 from projections.serving.bookmark import Bookmark
 from projections.serving.session import ReadModels
 from projections.serving.state import read_state

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from projections.generation import State
+from projections.control.generation import State
 
 BLOCK = re.compile(r"^```(\w+)?([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.postgres.engine import checkout
-from projections.catalogue import find_live
+from projections.control.catalogue import find_live
+from projections.control.generation import Generation
 from projections.copies import opened_copies
-from projections.generation import Generation
 from projections.serving import Sinks
 from tests.bank import release17, release18
 from tests.bank.oracle import Rows, expect

@@ -22,12 +22,12 @@ import projections.cli
 import replay.cli
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
-from projections.catalogue import list_generations
-from projections.checkpoint import Vector, has_reached, read_seen
-from projections.generation import Generation, State
-from projections.registry import Projections
+from projections.control.catalogue import list_generations
+from projections.control.checkpoint import Vector, has_reached, read_seen
+from projections.control.generation import Generation, State
+from projections.declaration.registry import Projections
+from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 from tests.bank.log import Recorded
 from tests.bank.oracle import Rows, expect
 from tests.faults.history import History

@@ -1,7 +1,7 @@
 """Declared aggregates over the bank's events."""
 
 from projections import Projection, Projections
-from projections.aggregate import Count, Distinct, Last, Max, Min, Sum
+from projections.declaration.aggregate import Count, Distinct, Last, Max, Min, Sum
 from tests.bank.events import AccountClosed, MoneyMoved
 
 totals = Projection("totals")

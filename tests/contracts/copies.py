@@ -12,8 +12,8 @@ from projections import Projection
 from projections.copies.contract import Address, Changes, Copy, Fence
 from projections.copies.form import Form
 from projections.copies.make import make_copy
+from projections.declaration.sink import Postgres, Search, Sink, Valkey
 from projections.settings import SinkSettings
-from projections.sink import Postgres, Search, Sink, Valkey
 
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
 FIRST, SECOND = ("t.events", 0), ("t.events", 1)

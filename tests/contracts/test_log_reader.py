@@ -9,7 +9,7 @@ from eventstore.archive.place import Place
 from eventstore.archive.reader import ArchiveReader
 from eventstore.archive.settings import ArchiveSettings
 from eventstore.log.assigned import AssignedReader
-from projections.checkpoint import has_reached
+from projections.control.checkpoint import has_reached
 from tests.bank.fixtures import kafka, ledger, log, used_topics
 
 __all__ = ["kafka", "ledger", "log", "used_topics"]

@@ -18,8 +18,8 @@ from pydantic import SecretStr
 from cdc.cli import main
 from eventstore import KafkaSettings, PostgresSettings
 from eventstore.postgres import migrate, open_engine
+from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 from tests.faults.checker import Report, examine
 from tests.faults.operations import Operation, Recorder, load
 from tests.shop.tally import PAYMENTS, SCHEMA, app

@@ -15,7 +15,7 @@ import psutil
 import psycopg
 
 from eventstore.moments import CRASH_POINTS, CRASHED
-from projections.supervisor import Supervisor
+from projections.feeding.supervisor import Supervisor
 from tests.bank.runs import ended
 from tests.faults.brokers import Broker
 from tests.faults.system import System

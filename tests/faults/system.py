@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from eventstore import KafkaSettings
 from eventstore.postgres import PostgresEventStore, migrate, open_engine
 from eventstore.relay import Relay
+from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 from tests.faults.checker import Report, examine
 from tests.faults.clusters import Cluster
 from tests.faults.operations import Operation, Recorder, load

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from eventstore.postgres import PostgresEventStore, open_engine
+from projections.feeding.supervisor import Supervisor
 from projections.serving import ReadModels
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 from tests.faults.brokers import Broker
 from tests.faults.checker import examine
 from tests.faults.clusters import Cluster

@@ -16,9 +16,9 @@ import pytest
 
 from eventstore import KafkaSettings
 from eventstore.postgres import open_engine
-from projections.health import judge_life
+from projections.feeding.health import judge_life
+from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 from tests.bank.runs import ended
 from tests.faults.brokers import Broker
 from tests.faults.clusters import Cluster

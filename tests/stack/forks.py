@@ -14,7 +14,9 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["eventstore.cli", "projections.cli", "projections.supervisor", "replay.cli", "replay.run"])
+CONTEXT.set_forkserver_preload(
+    ["eventstore.cli", "projections.cli", "projections.feeding.supervisor", "replay.cli", "replay.run"]
+)
 
 
 class Child:

@@ -8,8 +8,8 @@ from eventstore.errors import Fenced
 from eventstore.log.assigned import AssignedReader
 from eventstore.log.gate import GroupReader
 from eventstore.relay.relay import Relay
-from projections.checkpoint import has_reached
-from projections.pipeline import Pipeline
+from projections.control.checkpoint import has_reached
+from projections.feeding.pipeline import Pipeline
 from tests.bank.events import MoneyMoved
 from tests.bank.oracle import expect
 from tests.faults.checker import examine

@@ -3,9 +3,9 @@
 from contextlib import suppress
 
 from eventstore.errors import Fenced
-from projections.checkpoint import Claim
-from projections.fold import Folder
-from projections.pipeline import Pipeline
+from projections.control.checkpoint import Claim
+from projections.feeding.pipeline import Pipeline
+from projections.fold.fold import Folder
 from tests.bank.records import TOPICS
 from tests.bank.release1 import bank
 from tests.faults.history import kinds

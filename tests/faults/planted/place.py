@@ -10,10 +10,10 @@ import pytest
 
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.engine import checkout
-from projections.generation import Generation
-from projections.pipeline import Pipeline
-from projections.supervisor import make_live
-from projections.worker import name_topics
+from projections.control.generation import Generation
+from projections.feeding.pipeline import Pipeline
+from projections.feeding.supervisor import make_live
+from projections.feeding.worker import name_topics
 from tests.bank.log import Ledger, Log
 from tests.bank.oracle import expect
 from tests.bank.records import TOPIC, TOPICS, lay_out

@@ -11,8 +11,8 @@ from eventstore.log.assigned import AssignedReader
 from eventstore.log.backlog import Backlog
 from eventstore.postgres.engine import checkout
 from eventstore.stream import START
-from projections.catalogue import move
-from projections.generation import State
+from projections.control.catalogue import move
+from projections.control.generation import State
 from replay.build import Builder
 from replay.trial import Trial
 from tests.faults.planted import logs, orders, pipelines, swaps

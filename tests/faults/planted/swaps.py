@@ -5,7 +5,7 @@ from contextlib import suppress
 import sqlalchemy as sa
 
 import replay.cli
-from projections.pipeline import Pipeline
+from projections.feeding.pipeline import Pipeline
 from projections.serving import ReadModels
 from replay.cutover import swap, wait_for_workers
 from tests.bank import moody, release1, release2

@@ -9,8 +9,8 @@ import eventstore.cli
 import replay.cli
 from eventstore.moments import CRASHED
 from eventstore.postgres.engine import checkout
-from projections.catalogue import list_generations
-from projections.generation import State
+from projections.control.catalogue import list_generations
+from projections.control.generation import State
 from tests.bank.oracle import expect
 from tests.integration.archive.test_archive import cut
 

@@ -25,7 +25,7 @@ from cdc.connect.settings import ConnectSettings
 from cdc.steer import Target, teardown_connector
 from eventstore.settings import KafkaSettings
 from projections import Projections
-from projections.supervisor import Supervisor
+from projections.feeding.supervisor import Supervisor
 from tests.bank.fixtures import engine, kafka, postgres_template
 from tests.bank.runs import QUICK
 from tests.matrix.expected import SESSION, forgive, plain, read_rows, register, same

@@ -15,8 +15,8 @@ import replay.cli
 from eventstore import PostgresSettings
 from eventstore.postgres import migrate, open_engine
 from projections import Projections
+from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 from tests.integration.cdc.conftest import Source
 from tests.shop.goods import SCHEMA, app
 from tests.stack.waiting import eventually

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from eventstore import PostgresSettings
 from eventstore.postgres import migrate, open_engine
+from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 from tests.integration.cdc.conftest import Source
 from tests.shop.read_model import SCHEMA, app
 from tests.stack.waiting import eventually

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import pytest
 
 from eventstore.moments import CRASHED
-from projections.registry import Projections
+from projections.declaration.registry import Projections
+from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 from tests.bank import release7, release8
 from tests.bank.release7 import LETTERS, REFUSED
 from tests.bank.runs import ended

@@ -19,8 +19,8 @@ from eventstore.privacy import REDACTED, Personal, Subject
 from eventstore.privacy.keystore import make_master
 from eventstore.relay.relay import Relay
 from projections import Projection, Projections
-from projections.catalogue import list_generations
-from projections.checkpoint import has_reached
+from projections.control.catalogue import list_generations
+from projections.control.checkpoint import has_reached
 from tests.bank.runs import Runs
 from tests.stack.waiting import eventually
 

@@ -8,9 +8,9 @@ from urllib.error import HTTPError
 import psycopg
 import pytest
 
-from projections.health import served
+from projections.feeding.health import served
+from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 from tests.bank.release1 import app
 from tests.stack.waiting import eventually
 

@@ -11,8 +11,8 @@ from eventstore.log.admin import Admin
 from eventstore.log.consumer import start_consumer
 from eventstore.log.gate import GroupReader, _Listener
 from eventstore.log.topics import ensure_events_topic
+from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 from tests.bank import moody
 from tests.bank.log import Ledger
 from tests.bank.moody import SLOW

@@ -7,8 +7,8 @@ import signal
 import pytest
 
 import eventstore.moments
+from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 from tests.bank import moody
 from tests.bank.moody import REFUSED
 from tests.bank.runs import ended

@@ -9,10 +9,10 @@ import pytest
 from eventstore.log.events import EventSource
 from eventstore.postgres.engine import checkout
 from projections import Projection, Projections
-from projections.catalogue import find_live
-from projections.checkpoint import has_reached, read_seen
+from projections.control.catalogue import find_live
+from projections.control.checkpoint import has_reached, read_seen
+from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
-from projections.supervisor import Supervisor
 from tests.bank.events import AccountNoted, MoneyMoved
 from tests.bank.oracle import expect
 from tests.bank.release1 import bank

@@ -14,7 +14,7 @@ from cdc.change import Origin
 from eventstore.errors import UsageError
 from eventstore.source import Message
 from projections import Projection
-from projections.fold import Folder
+from projections.fold.fold import Folder
 from projections.serving import as_of
 from tests.properties.projections.test_order import Rec
 

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from eventstore.errors import PreconditionFailed, TimedOut
 from eventstore.postgres.engine import checkout
 from eventstore.stream import Position, Token
-from projections.projection import Projection
+from projections.declaration.projection import Projection
 from projections.readmodels.postgres import ReadModel, create_indexes, create_tables, drop_schema
 from projections.readmodels.upsert import FEW
 from projections.serving import ReadModels
@@ -299,7 +299,7 @@ async def test_session_is_read_only(runs, log, ledger):
 
 
 def _sheet(table, *, complete):
-    from projections.sheet import Sheet
+    from projections.fold.sheet import Sheet
 
     return Sheet(table, complete=complete)
 

@@ -8,9 +8,9 @@ import pytest
 from eventstore.moments import CRASHED
 from eventstore.postgres.engine import open_engine
 from eventstore.settings import PostgresSettings
-from projections.projection import Projection
-from projections.registry import Projections
-from projections.supervisor import Supervisor
+from projections.declaration.projection import Projection
+from projections.declaration.registry import Projections
+from projections.feeding.supervisor import Supervisor
 from tests.bank import release1, release2
 from tests.bank.oracle import expect
 from tests.bank.release1 import app

@@ -7,7 +7,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
-from projections.catalogue import describe_actor
+from projections.control.catalogue import describe_actor
 from tests.bank.oracle import expect
 from tests.bank.release1 import app
 from tests.bank.runs import ended

@@ -5,7 +5,7 @@ import asyncio
 import replay.cli
 from eventstore.moments import CRASHED
 from eventstore.postgres.engine import checkout
-from projections.generation import State
+from projections.control.generation import State
 from projections.readmodels.postgres import ReadModel
 from tests.bank import owned, release1, release2
 from tests.bank.runs import ended

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from eventstore.postgres.engine import checkout
 from projections import Projection
-from projections.catalogue import create_generation, find_live, list_generations, move
-from projections.generation import State
+from projections.control.catalogue import create_generation, find_live, list_generations, move
+from projections.control.generation import State
+from projections.feeding.supervisor import make_live
 from projections.readmodels.layout import BuiltUpon, Column, Relation, arrange
 from projections.readmodels.postgres import create_indexes, create_tables
 from projections.readmodels.views import move_views
-from projections.supervisor import make_live
 from replay.cutover import swap
 from tests.bank.events import MoneyMoved
 from tests.bank.release1 import app

@@ -19,9 +19,9 @@ from eventstore import PostgresSettings, RawEvent
 from eventstore.errors import PreconditionFailed
 from eventstore.postgres import PostgresEventStore, checkout, migrate, open_engine
 from eventstore.postgres.roles import read_duties, script, settle_roles
+from projections.feeding.supervisor import make_live
 from projections.readmodels.postgres import create_tables
 from projections.readmodels.views import create_views
-from projections.supervisor import make_live
 from tests.bank.release1 import bank
 from tests.integration.security.conftest import DUTIES
 from tests.stack.databases import Databases

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from projections.fold import Folder
-from projections.sheet import Sheet
-from projections.step import HandlerFailed
+from projections.fold.fold import Folder
+from projections.fold.sheet import Sheet
+from projections.fold.step import HandlerFailed
 from tests.bank.log import KINDS, Ledger
 from tests.bank.oracle import expect
 from tests.bank.records import TOPICS, Raw, lay_out

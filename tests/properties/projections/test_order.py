@@ -15,8 +15,8 @@ from cdc import CapturedTable
 from cdc.change import Change, Origin
 from eventstore.source import Message
 from projections import Projection
-from projections.epoch import History
-from projections.fold import Folder
+from projections.fold.fold import Folder
+from projections.order.epoch import History
 
 TOPIC = "topic"
 

@@ -18,9 +18,9 @@ from eventstore.event import event, upcast
 from eventstore.log.fetch import LogRecord
 from eventstore.log.wire import HEADERS, compose
 from projections import Projection
-from projections.aggregate import Count, Distinct, First, Last, Max, Min, Sum
-from projections.fold import Folder
-from projections.grouping import Day, Hour, Month
+from projections.declaration.aggregate import Count, Distinct, First, Last, Max, Min, Sum
+from projections.declaration.grouping import Day, Hour, Month
+from projections.fold.fold import Folder
 from projections.vectors.engine import Irregular, Vectors, doubt_projection
 
 TOPIC = "t"

@@ -10,7 +10,7 @@ from eventstore.stream import START
 from examples.flights import oracle, release1, release2
 from examples.flights.data import flights, zones
 from examples.flights.history import history
-from projections.projection import EVENTS
+from projections.declaration.projection import EVENTS
 
 FIRST, LAST = date(2013, 11, 2), date(2013, 11, 4)
 LATER = datetime(2014, 1, 2, tzinfo=UTC)

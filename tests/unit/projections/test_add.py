@@ -3,8 +3,8 @@
 import pytest
 
 from eventstore.errors import UsageError
-from projections.fold import Folder
-from projections.step import HandlerFailed
+from projections.fold.fold import Folder
+from projections.fold.step import HandlerFailed
 from tests.bank.events import MoneyMoved
 from tests.bank.log import Ledger
 from tests.bank.records import TOPICS, lay_out

@@ -9,9 +9,9 @@ import pytest
 from eventstore.errors import UsageError
 from eventstore.event import event
 from projections import Count, Day, Distinct, First, Hour, Last, Max, Min, Month, Projection, Sum
-from projections.fingerprint import fingerprint
-from projections.grouping import Field
-from projections.sketch import FEW, add_hash, add_hashes, estimate, hash_value, merge
+from projections.declaration.grouping import Field
+from projections.declaration.sketch import FEW, add_hash, add_hashes, estimate, hash_value, merge
+from projections.release.fingerprint import fingerprint
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 

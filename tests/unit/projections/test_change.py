@@ -5,7 +5,7 @@ from dataclasses import make_dataclass
 import pytest
 
 from projections import Projection
-from projections.change import describe_parts, is_additive, judge_change, list_changes
+from projections.release.change import describe_parts, is_additive, judge_change, list_changes
 from tests.bank import release1, release2
 from tests.bank.events import AccountClosed, MoneyMoved
 

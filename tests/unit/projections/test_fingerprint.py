@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from eventstore.meaning import LENGTH
-from projections.fingerprint import fingerprint
+from projections.release.fingerprint import fingerprint
 
 COUNTER = itertools.count()
 RULES = "def fee(amount):\n    return amount // 100\n\nLIMIT = 5\n"

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from projections import Projection
-from projections.fold import Folder
-from projections.sheet import Sheet
-from projections.step import HandlerFailed
+from projections.fold.fold import Folder
+from projections.fold.sheet import Sheet
+from projections.fold.step import HandlerFailed
 from tests.bank.events import MoneyMoved
 from tests.bank.log import Ledger
 from tests.bank.oracle import expect

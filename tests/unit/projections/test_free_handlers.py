@@ -10,12 +10,12 @@ from eventstore.errors import UsageError
 from eventstore.event import event
 from projections import Projection, Projections
 from projections.chaos import require_equal
-from projections.effect import name_key
-from projections.fingerprint import fingerprint
-from projections.lint import lint
+from projections.declaration.effect import name_key
+from projections.declaration.refusal import refuse
+from projections.fold.step import Call
 from projections.readmodels.freehand import cut_runs
-from projections.refusal import refuse
-from projections.step import Call
+from projections.release.fingerprint import fingerprint
+from projections.release.lint import lint
 from replay.address import parse_address, require_folded
 
 

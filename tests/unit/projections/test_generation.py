@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from eventstore.errors import PreconditionFailed
-from projections.checkpoint import has_reached
-from projections.generation import FED, UNFINISHED, Generation, State, can_move, name_group, name_schema, require_move
+from projections.control.checkpoint import has_reached
+from projections.control.generation import FED, UNFINISHED, Generation, State, can_move, name_group, name_schema, require_move
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ONE = Generation(1, "bank", 1, 1, "f", State.LIVE, "rm_bank_g1", "p.bank.g1", {"events": 1}, AT, AT, None, {})

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from projections import Projection
-from projections.lint import lint
+from projections.release.lint import lint
 from tests.bank import release1, release2, release3
 from tests.bank.events import MoneyMoved
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from eventstore.errors import UsageError
 from eventstore.privacy.seal import MARK
 from projections.cli.parked import name_place, parse_place, show_payload
-from projections.parking import Patience, read_headers, write_headers
+from projections.control.parking import Patience, read_headers, write_headers
 
 
 def document(data):

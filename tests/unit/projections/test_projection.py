@@ -7,8 +7,8 @@ import pytest
 
 from eventstore.errors import UsageError
 from projections import Projection, Projections
-from projections.projection import EVENTS
-from projections.registry import load_app
+from projections.declaration.projection import EVENTS
+from projections.declaration.registry import load_app
 from tests.bank import release1
 from tests.bank.events import MoneyMoved
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from projections.pulse import Pulse
-from projections.worker import adapt_size
+from projections.feeding.pulse import Pulse
+from projections.feeding.worker import adapt_size
 
 
 def lively(until=10, lag=0, applied=0):

@@ -6,8 +6,8 @@ import pytest
 
 from eventstore.errors import UsageError
 from projections import Postgres, Projection, Projections, Search, Valkey
-from projections.change import describe_parts, list_changes
-from projections.fingerprint import fingerprint
+from projections.release.change import describe_parts, list_changes
+from projections.release.fingerprint import fingerprint
 from tests.bank.events import MoneyMoved
 
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from eventstore.errors import UsageError
-from projections.table import Table, snake
+from projections.declaration.table import Table, snake
 
 
 @dataclass(slots=True)

@@ -10,11 +10,11 @@ from cdc import CapturedTable
 from eventstore.errors import UsageError
 from eventstore.privacy import REDACTED
 from projections import Projection
-from projections.fingerprint import fingerprint
+from projections.fold.route import Route
+from projections.fold.sheet import Sheet
+from projections.fold.step import describe
 from projections.readmodels.policies import compose_policies
-from projections.route import Route
-from projections.sheet import Sheet
-from projections.step import describe
+from projections.release.fingerprint import fingerprint
 from tests.bank.events import MoneyMoved
 
 

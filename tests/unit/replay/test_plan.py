@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from eventstore.errors import HistoryIncomplete, PreconditionFailed
-from projections.generation import UNFINISHED, Generation, State
+from projections.control.generation import UNFINISHED, Generation, State
 from replay.build import cut_batch
 from replay.cli import find_previous
 from replay.collect import find_garbage

@@ -1,0 +1,1 @@
+"""What the database keeps about read models: generations, the pointer to the live one, checkpoints, parked records."""

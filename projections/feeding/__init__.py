@@ -1,0 +1,1 @@
+"""Keeping generations current: workers, who starts them, what they commit, and whether they are well."""
