@@ -69,7 +69,7 @@ def load_app(reference: str) -> Projections:
 
 
 def _refuse_shadows() -> None:
-    here = Path(__file__).resolve().parent.parent
+    here = Path(__file__).resolve().parent.parent.parent
     for package in PACKAGES:
         folder = Path.cwd() / package
         if folder.is_dir() and folder.resolve().parent != here:
