@@ -2,7 +2,8 @@
 
 A schedule says how streams are shared out over partitions and those over workers, how large batches are, when who commits, whether rows
 stay in memory (as in a build) or are read back (as in a worker), and where a process dies before or after its commit. A seed decides it.
-The fold is the real one; the database is a dictionary that holds what was committed, as PostgreSQL would give it back.
+The fold is the real one; the database is a dictionary that holds what was committed, as PostgreSQL would give it back. SQL handlers need
+the real thing: they run on scratch tables of the server that the settings name (`readmodels.desk`), each commit a transaction.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 import dataclasses
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
@@ -26,6 +28,8 @@ from eventstore.meaning import shorten
 from eventstore.stream import Position
 from projections.declaration.projection import EVENTS, Projection
 from projections.fold.fold import Folder
+from projections.fold.step import Call
+from projections.readmodels.desk import Desk
 
 Rows = dict[str, dict[Any, Any]]
 """By table and key."""
@@ -56,19 +60,21 @@ class Chaos:
     """One schedule of *projection*, chosen by *seed*; equal seeds give equal schedules. *said* tells what happened in the last run."""
 
     def __init__(self, projection: Projection, seed: int = 0) -> None:
-        if any(each.source is not EVENTS for each in projection.handlers):
+        if any(each.source is not EVENTS for each in projection.all_handlers):
             raise UsageError(f"{projection.name}: chaos makes events, and this projection reads a captured table too")
-        if projection.sql_handlers:
-            raise UsageError(
-                f"{projection.name}: chaos folds without a database, and this projection has SQL handlers. Replay it: a rebuild "
-                "that differs from the live rows is refused."
-            )
         self.projection = projection
         self.seed = seed
         self.said: list[str] = []
 
     def run(self, events: Sequence[object]) -> Rows:
-        """Fold *events* in the order of recording, each alone or as (stream, event), and give the committed rows by table and key."""
+        """Fold *events* in the order of recording, each alone or as (stream, event), and give the committed rows by table and key.
+
+        With SQL handlers it needs PostgreSQL (REFOLD_POSTGRES_DSN), where it leaves nothing. Raises Unreachable without.
+        """
+        with Desk(self.projection) if self.projection.sql_handlers else nullcontext() as desk:
+            return self._run(events, desk)
+
+    def _run(self, events: Sequence[object], desk: Desk | None) -> Rows:
         dice = random.Random(self.seed)  # noqa: S311 - it must give the same again
         partitions, builds, largest = dice.randint(1, 5), dice.random() < 0.5, dice.choice((1, 3, 20, 1000))
         workers = 1 if builds else dice.randint(1, 4)
@@ -84,15 +90,14 @@ class Chaos:
             mine = [each for each in log if each % workers == worker and store.offsets[each] < len(log[each])]
             if not mine:
                 continue
-            hand = folders.setdefault(worker, _Hand(self.projection, store, builds=builds))
+            hand = folders.setdefault(worker, _Hand(self.projection, store, desk, builds=builds))
             self._turn(hand, log, mine, dice, largest)
             dies, survives = dice.random() < crashes, dice.random() < 0.5
-            if not dies or survives:
-                hand.commit()
+            hand.end(keep=not dies or survives)
             if dies:
                 self.said.append(f"worker {worker} dies {'after' if survives else 'before'} its commit")
                 del folders[worker]
-        return store.rows
+        return store.rows | (desk.rows() if desk else {})
 
     def _turn(
         self, hand: _Hand, log: Mapping[int, Sequence[_Raw]], mine: Sequence[int], dice: random.Random, largest: int
@@ -107,8 +112,10 @@ class Chaos:
 class _Hand:
     """One process at work; what it has not committed dies with it."""
 
-    def __init__(self, projection: Projection, store: _Store, *, builds: bool) -> None:
+    def __init__(self, projection: Projection, store: _Store, desk: Desk | None, *, builds: bool) -> None:
         self._store = store
+        self._desk = desk
+        self._calls: list[Call] = []
         self._builds = builds
         untouched = builds and not any(store.offsets.values())
         self._folder = Folder(projection, {"events": _TOPIC}, complete=untouched)
@@ -130,9 +137,18 @@ class _Hand:
                 held = self._store.rows[name]
                 sheet.load(missing, [copy.deepcopy(held[key]) for key in missing if key in held])
         self._folder.fold(plan)
+        self._calls += plan.calls
         self._moves[records[-1].partition] = records[-1].offset + 1
 
-    def commit(self) -> None:
+    def end(self, *, keep: bool) -> None:
+        """Commit, or run what a process has run that dies before it commits."""
+        if self._desk is not None and self._calls:
+            self._desk.run(self._calls, keep=keep)
+            self._calls.clear()
+        if keep:
+            self._commit()
+
+    def _commit(self) -> None:
         for name, sheet in self._folder.sheets.items():
             held = self._store.rows[name]
             for key in sheet.dirty:

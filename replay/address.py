@@ -59,16 +59,9 @@ def is_streamed(projection: Projection, table: Table[Any]) -> bool:
     return whole and bool(mine) and all(each.key is None and not each.adds and each.source is EVENTS for each in mine)
 
 
-def require_folded(projection: Projection, table: Table[Any] | None, kind: str | None = None) -> None:
-    """Raise UsageError for rows that SQL wrote: of *table*, or, with None, of whatever events of type *kind* (None = any) reach."""
-    free = {each.name for each in projection.free_tables}
-    takes = {each.message for each in projection.sql_handlers}
-    if (table is not None and table.name in free) or (table is None and takes and (kind is None or kind in takes)):
-        raise UsageError(
-            f"rows of {', '.join(sorted(free)) if table is None else table.name} are written by SQL handlers, so no fold says which events "
-            f"made one. Rebuild them with `replay --projection {projection.name} --from-beginning`, which compares all rows, or build "
-            "them up to a time beside the live ones with --until."
-        )
+def is_written(projection: Projection, table: Table[Any]) -> bool:
+    """Say whether the rows of *table* are written by SQL handlers, so that no key function tells which events made one."""
+    return any(each is table for each in projection.free_tables)
 
 
 def _split(pair: str) -> tuple[str, str]:

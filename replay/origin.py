@@ -31,8 +31,9 @@ from projections.fold.sheet import Sheet
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
 from projections.release.fingerprint import fingerprint
-from replay.address import Address, is_streamed, require_folded
+from replay.address import Address, is_streamed, is_written
 from replay.history import read_history, require_whole
+from replay.rehearsal import Rehearsal, opened_scratch
 from replay.settings import ReplaySettings
 from replay.sieve import Place, Sieve, Touch
 
@@ -97,13 +98,14 @@ class Explainer:
         self.is_own = generation.fingerprint == fingerprint(projection)
 
     async def explain(self, addresses: Sequence[Address]) -> list[Origin]:
-        """Read the log once and explain all of *addresses*. Raises UsageError for rows that SQL wrote."""
-        for each in addresses:
-            require_folded(self.projection, each.table)
+        """Explain all of *addresses*: the log is read once for rows that are folded, and once for those that SQL wrote."""
         async with checkout(self._engine) as connection, every_tenant(connection, self.projection), connection.transaction():
             await connection.execute(load("replay", "begin_snapshot"))
             scene = await look(connection, self.projection, self.generation, addresses, typed=self.is_own)
-        touches = await self._gather(addresses, scene)
+        written = [each for each in addresses if is_written(self.projection, each.table)]
+        folded = [each for each in addresses if each not in written]
+        touches = await self._gather(folded, scene) if folded else {}
+        touches |= await self._rehearse(written, scene) if written else {}
         return [self._tell(each, scene, touches[each]) for each in addresses]
 
     async def _gather(self, addresses: Sequence[Address], scene: Scene) -> dict[Address, list[Touch]]:
@@ -132,6 +134,19 @@ class Explainer:
                     )
         for touches in found.values():
             touches.sort(key=_order)
+        return found
+
+    async def _rehearse(self, addresses: Sequence[Address], scene: Scene) -> dict[Address, list[Touch]]:
+        """Run the SQL of the whole log again, apart; touches come in the order in which it ran."""
+        found: dict[Address, list[Touch]] = {each: [] for each in addresses}
+        by_key = {(each.table.name, each.key): each for each in addresses}
+        await require_whole(self._kafka, scene.vector)
+        async with opened_keyring(self._engine) as keyring, opened_scratch(self._engine, self.projection) as scratch:
+            rehearsal = Rehearsal(self.projection, self._topics, scratch, opener=Opener(keyring), parked=scene.parked)
+            group, stall_s = self.generation.consumer_group, ReplaySettings().stall_s
+            async for batch in read_history(self._kafka, group, {}, scene.vector, stall_s):
+                for touch in await rehearsal.find(batch, lambda name, key: (name, key) in by_key):
+                    found[by_key[touch.table.name, touch.key]].append(touch)
         return found
 
     def _tell(self, address: Address, scene: Scene, touches: Sequence[Touch]) -> Origin:

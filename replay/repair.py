@@ -1,6 +1,7 @@
 """Rows of a fed generation folded anew from the log and put right in place, without a rebuild.
 
-Every selected row is folded from its whole history, never from a part of it, beside the workers. Then their checkpoints are locked, which
+Every selected row is folded from its whole history, never from a part of it, beside the workers; for rows that SQL wrote the statements run
+again on scratch tables. Then their checkpoints are locked, which
 holds them back for a moment, the few events that came meanwhile are folded too, and what differs is written in that same transaction. So a
 row is what it would be after a rebuild, at exactly the vector that the transaction finds, and no worker's write is lost.
 """
@@ -8,7 +9,8 @@ row is what it would be after a rebuild, at exactly the vector that the transact
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +22,7 @@ from eventstore.postgres.keys import opened_keyring
 from eventstore.postgres.statements import load
 from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
+from eventstore.source import Record
 from projections.control.catalogue import note, note_mended
 from projections.control.checkpoint import Claim, Vector, read_owners, read_vector
 from projections.control.generation import FED, Generation
@@ -30,10 +33,12 @@ from projections.feeding.worker import name_topics
 from projections.fold.sheet import Sheet
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
+from projections.readmodels.scratch import Scratch
 from projections.release.fingerprint import fingerprint
-from replay.address import Address, require_folded
+from replay.address import Address, is_written
 from replay.history import read_history, require_whole
 from replay.origin import narrow, same
+from replay.rehearsal import Rehearsal, opened_scratch
 from replay.selection import Selection
 from replay.settings import ReplaySettings
 from replay.sieve import Place, Sieve, Touch, Wanted
@@ -76,6 +81,9 @@ class _Fold:
     lost: set[tuple[str, Any]] = field(default_factory=set[tuple[str, Any]])
     events: int = 0
     failed: int = 0
+    rehearsal: Rehearsal | None = None
+    """Where SQL wrote rows that are asked for: what runs it again."""
+    written: set[tuple[str, Any]] = field(default_factory=set[tuple[str, Any]])
 
     def take(self, touch: Touch) -> None:
         address = Address(touch.table, touch.key)
@@ -112,13 +120,13 @@ class Repair:
         self._copies = Copies(generation)
 
     async def mend(self, selection: Selection, *, samples: int, dry_run: bool = False) -> Outcome:
-        """Fold the selected rows anew and write those that differ; *dry_run* writes nothing. Raises UsageError for rows that SQL wrote."""
-        require_folded(self.projection, selection.address and selection.address.table, selection.kind)
+        """Make the selected rows anew and write those that differ; *dry_run* writes nothing."""
         async with (
             opened_keyring(self._engine) as keyring,
             checkout(self._engine) as connection,
             every_tenant(connection, self.projection),
             opened_copies(self.projection, self.generation) as copies,
+            self._opened_scratch(selection) as scratch,
         ):
             self._copies = copies
             opener = Opener(keyring)
@@ -127,8 +135,12 @@ class Repair:
             wanted = await self._select(selection, until, opener)
             while True:
                 folding = _Fold(await self._read_parked(connection), rows=dict.fromkeys(wanted))
+                if scratch is not None:
+                    await scratch.open()
+                    topics = name_topics(self.projection, self._kafka)
+                    folding.rehearsal = Rehearsal(self.projection, topics, scratch, opener=opener, parked=folding.parked)
                 while sum(until.values()) - sum(folding.until.values()) > NEAR or not folding.until:
-                    await self._fold_to(until, folding, wanted, opener)
+                    await self._go_on(until, folding, wanted, opener, selection)
                     until = await read_vector(connection, self.generation.id)
                 async with connection.transaction():
                     until = await read_vector(connection, self.generation.id, lock=True)
@@ -136,8 +148,44 @@ class Repair:
                     if _is_before(folding.parked ^ parked, folding.until):
                         continue  # somebody mended parked records meanwhile
                     folding.parked = parked
-                    await self._fold_to(until, folding, wanted, opener)
+                    if folding.rehearsal is not None:
+                        folding.rehearsal.parked = parked
+                    await self._go_on(until, folding, wanted, opener, selection)
+                    await self._take_written(folding, selection)
                     return await self._settle(connection, selection, folding, samples, dry_run=dry_run)
+
+    @asynccontextmanager
+    async def _opened_scratch(self, selection: Selection) -> AsyncGenerator[Scratch | None]:
+        """Lend scratch tables if rows that SQL wrote can be among those of *selection*."""
+        address = selection.address
+        if self.projection.free_tables and (address is None or is_written(self.projection, address.table)):
+            async with opened_scratch(self._engine, self.projection) as scratch:
+                yield scratch
+        else:
+            yield None
+
+    async def _go_on(self, until: Vector, folding: _Fold, wanted: set[Address], opener: Opener, selection: Selection) -> None:
+        """Go on with *folding* up to *until*: the folds of *wanted*, and the SQL if any of its rows are asked for."""
+        if rehearsal := folding.rehearsal:
+            reaches = selection.covers if selection.address is None else _take_none
+            group = self.generation.consumer_group
+            async for batch in read_history(self._kafka, group, folding.until, until, self._stall_s):
+                folding.written |= await rehearsal.gather(batch, reaches)
+                _require_few(selection, len(folding.written), self.projection)
+        await self._fold_to(until, folding, {each for each in wanted if not is_written(self.projection, each.table)}, opener)
+
+    async def _take_written(self, folding: _Fold, selection: Selection) -> None:
+        """Take the rows that SQL wrote from the scratch tables."""
+        rehearsal = folding.rehearsal
+        if rehearsal is None:
+            return
+        if selection.address is not None:
+            folding.written = {(selection.address.table.name, selection.address.key)}
+        folding.events, folding.failed = folding.events + rehearsal.records, folding.failed + rehearsal.failed
+        for name, table in rehearsal.scratch.tables.items():
+            if keys := [key for of, key in folding.written if of == name]:
+                rows = await rehearsal.scratch.load(name, keys)
+                folding.rows.update({Address(table, key): row for key, row in rows.items()})
 
     async def _select(self, selection: Selection, until: Vector, opener: Opener) -> set[Address]:
         if selection.address is not None:
@@ -146,10 +194,7 @@ class Repair:
         sieve = self._make_sieve(_take_all, opener, frozenset(), None)
         async for batch in read_history(self._kafka, self.generation.consumer_group, {}, until, self._stall_s):
             found |= {Address(each.table, each.key) for each in await sieve.sift(batch) if selection.reaches(each)}
-            if len(found) > MOST:
-                raise PreconditionFailed(
-                    f"{selection}: more than {MOST:,} rows. Rebuild with `replay --projection {self.projection.name} --from-beginning`."
-                )
+            _require_few(selection, len(found), self.projection)
         return found
 
     def _make_sieve(self, wanted: Wanted, opener: Opener, parked: frozenset[Place], streams: frozenset[bytes] | None) -> Sieve:
@@ -221,6 +266,17 @@ class Repair:
         return frozenset(
             await (await connection.execute(load("replay", "list_aside"), {"generation": self.generation.id})).fetchall()
         )
+
+
+def _require_few(selection: Selection, rows: int, projection: Projection) -> None:
+    if rows > MOST:
+        raise PreconditionFailed(
+            f"{selection}: more than {MOST:,} rows. Rebuild with `replay --projection {projection.name} --from-beginning`."
+        )
+
+
+def _take_none(_: Record) -> bool:
+    return False
 
 
 def _take_all(_: Table[Any], __: Any) -> bool:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from eventstore.codec import decode
 from eventstore.envelope import utc
 from eventstore.errors import UsageError
+from eventstore.source import Record
 from replay.address import Address
 from replay.sieve import Touch
 
@@ -36,7 +37,11 @@ class Selection:
         """Say whether *touch* makes its row one of those."""
         if self.address is not None:
             return (touch.table.name, touch.key) == (self.address.table.name, self.address.key)
-        kind, at = _describe(touch)
+        return self.covers(touch.record)
+
+    def covers(self, record: Record) -> bool:
+        """Say whether the rows that *record* reached are among those."""
+        kind, at = _describe(record)
         return (self.kind is None or kind == self.kind) and (self.since is None or at >= self.since)
 
 
@@ -49,9 +54,9 @@ def parse_time(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _describe(touch: Touch) -> tuple[str | None, datetime]:
+def _describe(record: Record) -> tuple[str | None, datetime]:
     """Give the event's type, None for a change, and when it was recorded."""
-    document = decode(touch.record.value or b"{}")
+    document = decode(record.value or b"{}")
     if isinstance(document, dict) and "recordedat" in document:
         return document["type"], utc(document["recordedat"])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return None, datetime.fromtimestamp(touch.record.timestamp / 1000, UTC)
+    return None, datetime.fromtimestamp(record.timestamp / 1000, UTC)
