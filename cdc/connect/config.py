@@ -53,6 +53,9 @@ FAST = {
     "extended.headers.enabled": "false",  # 150 bytes a record that no one here reads
     "producer.override.compression.type": "lz4",  # a record is mostly its schema
     "producer.override.batch.size": "262144",
+    "max.batch.size": "8192",  # a poll is a transaction: each costs a commit, and a look at the end of the offsets' topic
+    "max.queue.size": "16384",
+    "consumer.override.fetch.max.wait.ms": "50",  # how long that look may wait: half a second by default, every few hundredth time
 }
 RECORDS = {
     f"{side}.converter{rest}": value

@@ -56,7 +56,7 @@ async def test_three_places(tables, capsys):
         assert (code, changed) == (7, {
             "PostgreSQL": [("tables", "public.Odd", "public.Odd, public.keyless")],
             "Kafka": [("retention.ms", "600000", "-1")],
-            "Connect": [("max.batch.size", "7", None)],
+            "Connect": [("max.batch.size", "7", "8192")],
         })  # fmt: skip
         assert await tables.run("apply", path) == 0
         mended = await admin.configuration(topic)
