@@ -10,6 +10,7 @@ from projections.declaration.projection import Projection
 from projections.release.change import describe_parts, judge_change
 from projections.release.fingerprint import fingerprint
 from projections.release.lint import lint
+from projections.release.outset import foresee_effects, tell_effect
 
 
 async def foresee(connection: Connection, projection: Projection) -> dict[str, Any]:
@@ -28,11 +29,13 @@ async def foresee(connection: Connection, projection: Projection) -> dict[str, A
         "fingerprint": mine,
         "verdict": verdict,
         "changes": changes,
+        "effects": await foresee_effects(connection, projection, live),
         "warnings": [str(each) for each in lint(projection)],
     }
 
 
 def explain(facts: dict[str, Any]) -> list[str]:
-    """Put the changes and warnings of one projection into lines."""
+    """Put the changes, effects and warnings of one projection into lines."""
     name = facts["projection"]
-    return [f"{name}: {each}" for each in facts["changes"]] + [f"{name}: warning: {each}" for each in facts["warnings"]]
+    told = [*facts["changes"], *map(tell_effect, facts["effects"]), *(f"warning: {each}" for each in facts["warnings"])]
+    return [f"{name}: {each}" for each in told]

@@ -215,3 +215,23 @@ async def test_killed(runs, log, ledger, letters, monkeypatch, moment, most):
     assert len(keys) == len(set(keys.values())) == 10
     assert all(each.key == keys[each.stream, each.number] for each in found)
     assert len(found) == 9 + most
+
+
+async def test_planned(runs, log, ledger, letters):
+    """The plan says from which offsets a new effect would count, where one that has begun stands, and what is left of one that is gone."""
+    first = await runs.projections("plan", "--json", "--app", "tests.bank.release7:app")
+    [new] = first.facts[0]["effects"]
+    assert (new["state"], new["begins"], new["events"], new["from"]) == ("new", "now", ["money-moved"], {})
+    await begin(runs)
+    await log.write(moves(ledger, 6))
+    async with runs.worker(release7.app):
+        await sent(letters, ledger.events)
+        await runs.current()
+    second = await runs.projections("plan", "--json", "--app", "tests.bank.release7:app")
+    [kept] = second.facts[0]["effects"]
+    assert (kept["state"], set(kept["from"].values()), kept["due"], kept["dead"]) == ("goes on", {0}, 0, 0)
+    assert sum(kept["next"].values()) >= 6
+    [gone] = (await runs.projections("plan", "--json", "--app", "tests.bank.release1:app")).facts[0]["effects"]
+    assert (gone["state"], gone["next"]) == ("gone", kept["next"])
+    told = await runs.projections("plan", "--app", "tests.bank.release1:app")
+    assert f"bank: effect {gone['effect']} is gone: it stops, and its place is kept" in told.out
