@@ -36,8 +36,13 @@ class Membership(NamedTuple):
     max_poll_s: float = 300.0
 
 
-def make_consumer(settings: KafkaSettings, group: str | None, *, bulk: bool, membership: Membership | None = None) -> Any:
-    """Make an unstarted consumer; *bulk* asks for large fetches (replay), otherwise for prompt ones (live)."""
+def make_consumer(
+    settings: KafkaSettings, group: str | None, *, bulk: bool, membership: Membership | None = None, committed: bool = True
+) -> Any:
+    """Make an unstarted consumer; *bulk* asks for large fetches (replay), otherwise for prompt ones (live).
+
+    One that is not for *committed* records alone is shown open and aborted ones too.
+    """
     chosen = membership or Membership()
     return AIOKafkaConsumer(
         **connect_options(settings),
@@ -45,7 +50,7 @@ def make_consumer(settings: KafkaSettings, group: str | None, *, bulk: bool, mem
         group_instance_id=chosen.instance,
         enable_auto_commit=False,
         auto_offset_reset="none",
-        isolation_level="read_committed",
+        isolation_level="read_committed" if committed else "read_uncommitted",
         fetch_max_bytes=32 << 20,
         max_partition_fetch_bytes=(512 << 10) if bulk else (256 << 10),
         fetch_max_wait_ms=100 if bulk else 50,

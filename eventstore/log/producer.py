@@ -11,10 +11,11 @@ from append to topic. A contract test looks whether it still heeds that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, ProducerClosed, ProducerFenced
 from aiokafka.producer import sender
 
@@ -68,13 +69,30 @@ class TransactionalProducer:
         Raises Fenced when another producer took the identity, Unreachable for a broker that fails: the outcome is then unknown,
         so look at the log before going on. After any error this producer is of no more use.
         """
+        async with self._telling():
+            await self._producer.begin_transaction()
+            await self._send(entries)
+            if before_commit:
+                before_commit()
+            await self._producer.commit_transaction()
+
+    async def settle(self, partitions: Iterable[int], *, commit: bool) -> None:
+        """End what an older transaction of this identity left open in *partitions*, as committed or not: a transaction without records.
+
+        See `eventstore.log.hanging`. Raises like `publish`.
+        """
+        async with self._telling():
+            await self._producer.begin_transaction()
+            for each in partitions:
+                self._producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(self._topic, each))
+            await (self._producer.commit_transaction() if commit else self._producer.abort_transaction())
+
+    @asynccontextmanager
+    async def _telling(self) -> AsyncGenerator[None]:
+        """Bound a transaction in time, and say in our words what fails."""
         try:
             async with asyncio.timeout(self._settings.request_timeout_s):
-                await self._producer.begin_transaction()
-                await self._send(entries)
-                if before_commit:
-                    before_commit()
-                await self._producer.commit_transaction()
+                yield
         except TimeoutError as error:
             raise Unreachable(
                 f"Kafka at {self._settings.bootstrap} did not finish a transaction of {self._identity} within "

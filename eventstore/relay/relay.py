@@ -28,8 +28,8 @@ from eventstore.postgres.refusals import is_lost
 from eventstore.postgres.routes import find_route
 from eventstore.postgres.shards import Seats
 from eventstore.relay.ahead import Pages
-from eventstore.relay.share import count_shards
-from eventstore.relay.stand import END, find_stands, note_stands
+from eventstore.relay.share import END, count_shards
+from eventstore.relay.stand import find_stands, note_stands
 from eventstore.relay.team import Team
 from eventstore.relay.writer import Writer
 from eventstore.settings import KafkaSettings, RelaySettings
@@ -77,7 +77,7 @@ class Relay:
             try:
                 if await self._session(stop):
                     await self._stand_by(stop)
-            except (Unreachable, TimedOut, PostgresError) as error:
+            except (Unreachable, TimedOut, Fenced, PostgresError) as error:
                 if isinstance(error, PostgresError) and not is_lost(error):
                     raise
                 pause = _RETRY_S[0] if self.progress.published > before else min(pause * 2, _RETRY_S[1])
@@ -139,6 +139,7 @@ class Relay:
                         return True
                 if now - noted > self._settings.note_s:
                     noted = now
+                    await writer.settle(writer.stands)
                     await note_stands(self._kafka, writer.stands)
                 await _wait(stop, delay)
                 delay = min(delay * _GROWTH, self._settings.idle_poll_s)
@@ -195,16 +196,23 @@ class Relay:
         finally:
             await writer.close()
 
+    async def _take_over(self, writer: Writer, new: set[int]) -> None:
+        """Write to the shards *new* from here on: fence who did, end what hangs, and find where they stand."""
+        await writer.open(new)
+        route = await find_route(self._engine, self._topic)
+        looking = True
+        while looking:
+            stands = await find_stands(self._engine, self._kafka, route)
+            found = {shard: stands[shard] if stands else START for shard in new}
+            looking = await writer.settle(found)
+            writer.stands |= found
+            self._void = 0 if stands or route is None else route.id - (not route.settled)
+
     @asynccontextmanager
     async def _reading(self, writer: Writer, shards: set[int]) -> AsyncGenerator[Pages]:
         """Take over those of *shards* that are not written to yet, find where they stand, and read on from there."""
-        new = shards - writer.held
-        if new:
-            await writer.open(new)
-            route = await find_route(self._engine, self._topic)
-            stands = await find_stands(self._engine, self._kafka, route)
-            writer.stands |= {shard: stands[shard] if stands else START for shard in new}
-            self._void = 0 if stands or route is None else route.id - (not route.settled)
+        if new := shards - writer.held:
+            await self._take_over(writer, new)
         if writer.position < END:
             self.progress.position = max(self.progress.position, writer.position)
         pages = Pages(self._engine, self._settings, self._topic, self._void)

@@ -10,9 +10,12 @@ from __future__ import annotations
 from typing import Final
 
 from eventstore.postgres.shards import Owner
+from eventstore.stream import Position
 
 MOST_SHARDS: Final = 4
 """For the life of every log, see ADR 0012: more would cost a single relay more transactions, and PostgreSQL feeds no more."""
+END: Final = Position(1 << 62, 0)
+"""Behind every event: where shards stand while Debezium, which starts when the relay has finished, writes to them."""
 
 
 def count_shards(partitions: int) -> int:

@@ -21,12 +21,9 @@ from eventstore.log.wire import position_of
 from eventstore.postgres.pages import find_event
 from eventstore.postgres.routes import Route
 from eventstore.postgres.topics import settle_partitions
-from eventstore.relay.share import count_shards, find_partitions
+from eventstore.relay.share import END, count_shards, find_partitions
 from eventstore.settings import KafkaSettings
 from eventstore.stream import START, Position
-
-END = Position(1 << 62, 0)
-"""Behind every event: where shards stand while Debezium, which starts when the relay has finished, writes to them."""
 
 
 async def find_stands(engine: AsyncEngine, kafka: KafkaSettings, route: Route | None) -> dict[int, Position] | None:

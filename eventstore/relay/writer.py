@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+import logging
+from collections.abc import Collection, Iterable, Mapping
 
 from eventstore.errors import Fenced
+from eventstore.log.hanging import read_hanging
 from eventstore.log.partitioner import partition_of
 from eventstore.log.producer import Entry, TransactionalProducer
-from eventstore.log.wire import compose
+from eventstore.log.wire import compose, position_of
 from eventstore.moments import reach
 from eventstore.postgres.pages import TextRow
-from eventstore.relay.share import count_shards
+from eventstore.relay.loose import judge_loose
+from eventstore.relay.share import END, count_shards, find_partitions
 from eventstore.settings import KafkaSettings
 from eventstore.stream import Position
+
+log = logging.getLogger(__name__)
 
 
 class Writer:
@@ -44,6 +49,23 @@ class Writer:
         outcomes = await asyncio.gather(*(each.start() for each in made.values()), return_exceptions=True)
         self._producers |= made
         _raise_first(outcomes)
+
+    async def settle(self, stands: Mapping[int, Position]) -> bool:
+        """End what hangs in the partitions of held shards, which stand at *stands*; True = there was something, so look again.
+
+        Nothing may be open. Raises Fenced when another process took a shard over, TimedOut, Unreachable.
+        """
+        own = {shard: stand for shard, stand in stands.items() if shard in self._producers and stand < END}
+        topic, partitions = self._kafka.events_topic, self._kafka.partitions
+        wanted = [each for shard in own for each in find_partitions(shard, partitions)]
+        hanging = {each: position_of(found) for each, found in (await read_hanging(self._kafka, topic, wanted)).items()}
+        verdicts = judge_loose(hanging, own, partitions)
+        for shard, verdict in verdicts.items():
+            log.warning(
+                "a transaction of shard %s hangs in %s: it is ended, commit=%s", shard, verdict.partitions, verdict.commit
+            )
+            await self._producers[shard].settle(verdict.partitions, commit=verdict.commit)
+        return bool(verdicts)
 
     async def drop(self, shards: Iterable[int]) -> None:
         """Write to *shards* no more; an open transaction of theirs is aborted by the next owner."""

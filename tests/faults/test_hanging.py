@@ -1,0 +1,155 @@
+"""Transactions that a broker forgets to end in a partition (`eventstore.log.hanging`): no event is lost, repeated, or stays out of sight.
+
+Killing a broker brings one about now and then (F13). Here a producer leaves a partition out of its transaction on purpose, on a broker
+that does not look: then no marker comes for that partition, and all else is as after a restart.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.producer.transaction_manager import TransactionManager
+
+from eventstore import KafkaSettings, PostgresSettings, RawEvent
+from eventstore.log.partitioner import partition_of
+from eventstore.log.producer import TransactionalProducer
+from eventstore.postgres import PostgresEventStore, migrate, open_engine
+from eventstore.relay import Relay
+from eventstore.settings import RelaySettings
+from tests.faults.brokers import Broker
+from tests.faults.records import read_records
+from tests.stack.waiting import eventually
+
+PARTITIONS = 6
+ONE, OTHER = 0, 4
+"""Two partitions of shard 0."""
+
+
+def stream_in(partition: int) -> str:
+    """Name a stream whose records go to *partition*."""
+    return next(name for name in (f"s{number}" for number in range(1000)) if partition_of(name, PARTITIONS) == partition)
+
+
+@pytest.fixture
+async def kafka(broker: Broker, topic_prefix: str) -> AsyncIterator[KafkaSettings]:
+    """Let the broker take records for partitions that a transaction does not know of."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.near)
+    await admin.start()
+
+    async def verify(value: str) -> None:
+        configs = {"transaction.partition.verification.enable": value}
+        answers = await admin.alter_configs([ConfigResource(ConfigResourceType.BROKER, "1", configs=configs)])
+        assert not any(code for answer in answers for code, *_ in answer.resources), answers
+
+    await verify("false")
+    yield broker.settings(topic_prefix).model_copy(update={"partitions": PARTITIONS})
+    await verify("true")
+    await admin.close()
+
+
+@pytest.fixture
+async def store(postgres_dsn: str) -> AsyncIterator[PostgresEventStore]:
+    """Give an event store."""
+    settings = PostgresSettings(dsn=postgres_dsn)
+    engine = open_engine(settings)
+    await migrate.migrate(engine)
+    yield PostgresEventStore(engine, settings)
+    await engine.dispose()
+
+
+def forget(patch: pytest.MonkeyPatch, partitions: Iterable[int]) -> None:
+    """Let transactions leave out *partitions*."""
+    add = TransactionManager.maybe_add_partition_to_txn
+
+    def skip(self, tp) -> None:
+        if tp.partition not in partitions:
+            add(self, tp)
+
+    patch.setattr(TransactionManager, "maybe_add_partition_to_txn", skip)
+
+
+async def published(kafka: KafkaSettings) -> list[str]:
+    """Give the streams' events that readers see."""
+    return sorted(f"{each['subject']} {each['streamversion']}" for each in await read_records(kafka))
+
+
+async def test_half_a_transaction(kafka: KafkaSettings, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hangs beside a part that is committed is committed: its shard stands behind it, so nobody would publish it again."""
+    one, other = stream_in(ONE), stream_in(OTHER)
+    for stream in (one, other):
+        await store.append(stream, [RawEvent("x", {})])
+    await Relay(store.engine, kafka).drain()
+    for stream in (other, one):
+        await store.append(stream, [RawEvent("x", {})])
+    with monkeypatch.context() as patch:
+        forget(patch, [OTHER])
+        monkeypatch.setattr("eventstore.relay.relay.note_stands", _note_nothing)
+        await Relay(store.engine, kafka).drain()
+    assert await published(kafka) == sorted([f"{one} 1", f"{one} 2", f"{other} 1"]), "the other's second event hangs"
+    await Relay(store.engine, kafka).drain()
+    assert await published(kafka) == sorted([f"{one} 1", f"{one} 2", f"{other} 1", f"{other} 2"])
+
+
+async def test_noted_transaction(kafka: KafkaSettings, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hangs and was published for all that the relay knew, and was noted, is committed."""
+    with monkeypatch.context() as patch:
+        forget(patch, [OTHER])
+        await store.append(stream_in(ONE), [RawEvent("x", {})])
+        await store.append(stream_in(OTHER), [RawEvent("x", {})])
+        await Relay(store.engine, kafka).drain()
+    await store.append(stream_in(ONE), [RawEvent("x", {})])
+    await Relay(store.engine, kafka).drain()
+    assert len(await published(kafka)) == 3
+
+
+async def test_no_part_is_seen(kafka: KafkaSettings, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hangs and was never published for all that anybody can see is aborted, and published again, once."""
+    other = stream_in(OTHER)
+    await store.append(other, [RawEvent("x", {})])
+    await Relay(store.engine, kafka).drain()
+    await store.append(other, [RawEvent("x", {}), RawEvent("x", {})])
+    with monkeypatch.context() as patch:
+        forget(patch, [OTHER])
+        patch.setattr("eventstore.relay.relay.note_stands", _note_nothing)
+        await Relay(store.engine, kafka).drain()
+    assert await published(kafka) == [f"{other} 1"]
+    await store.append(other, [RawEvent("x", {})])
+    await Relay(store.engine, kafka).drain()
+    assert await published(kafka) == [f"{other} {version}" for version in (1, 2, 3, 4)]
+
+
+async def test_heals_while_idle(kafka: KafkaSettings, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that goes on after its broker forgot a partition brings to light what hangs there, without a further event."""
+    relay, stop = Relay(store.engine, kafka, RelaySettings(note_s=0.2)), asyncio.Event()
+    running = asyncio.create_task(relay.run(stop))
+    settled: list[bool] = []
+    settle = TransactionalProducer.settle
+
+    async def note(self: TransactionalProducer, partitions: Iterable[int], *, commit: bool) -> None:
+        settled.append(commit)
+        await settle(self, partitions, commit=commit)
+
+    monkeypatch.setattr(TransactionalProducer, "settle", note)
+
+    async def is_out() -> bool:
+        assert not running.done(), running.exception()
+        return len(await published(kafka)) == 1
+
+    with monkeypatch.context() as patch:
+        forget(patch, [OTHER])
+        await store.append(stream_in(OTHER), [RawEvent("x", {})])
+        await eventually(lambda: _is_past(relay, store), "an event that was published", 30)
+    await eventually(is_out, "an event that readers see", 30)
+    stop.set()
+    await running
+    assert (settled[-1], relay.progress.restarts) == (True, 0)
+
+
+async def _is_past(relay: Relay, store: PostgresEventStore) -> bool:
+    return relay.progress.published == 1
+
+
+async def _note_nothing(*_: object) -> None:
+    """Die before the note."""
