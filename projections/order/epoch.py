@@ -93,7 +93,7 @@ class History:
         if place.aside:
             return self._locate_aside(partition, place)
         if place.snapshot is not None:
-            epoch = self._find_snapshot(place)
+            epoch = self._find_snapshot(partition, place)
         else:
             epoch = self._find_epoch(partition, place)
             if epoch == len(self.epochs) - 1 and (last := self._find_fall(partition, epoch, place)):
@@ -155,7 +155,7 @@ class History:
         """
         epoch = self.floor[0]
         if at and 0 <= order[0] < epoch and not self.epochs[epoch].is_after(order[1:3], at):
-            order = (epoch, *order[1:])
+            order = (epoch, *(order[1:] if order[3] != _ASIDE else (0, 0, _ASIDE)))  # the place beside a stream is another log's
         return order < self.floor and (self.floor[3] != _RANKS["sweep"] or at <= self.floor_at)
 
     @property
@@ -177,7 +177,7 @@ class History:
             epoch -= 1
         return epoch
 
-    def _find_snapshot(self, place: Place) -> int:
+    def _find_snapshot(self, partition: int, place: Place) -> int:
         if self.epochs[-1].snapshot == place.snapshot:
             return len(self.epochs) - 1
         found = next((number for number, each in enumerate(self.epochs) if each.snapshot == place.snapshot), None)
@@ -185,10 +185,8 @@ class History:
             return found
         newest = len(self.epochs) - 1
         begin = self.epochs[newest]
-        if begin.snapshot is None and begin.last is not None and not begin.is_after(place.order, place.at):
-            self.epochs[newest] = Epoch(
-                *place.order, place.at, place.snapshot, begin.last
-            )  # begun by what came after it elsewhere
+        if self._began_elsewhere(partition, place):
+            self.epochs[newest] = Epoch(*place.order, place.at, place.snapshot, begin.last)
             return newest
         if place.at < begin.at:
             return self._find_time(place)  # a snapshot that was over when the newest one began
@@ -196,6 +194,15 @@ class History:
         if last is not None and (place.order >= (last.commit, last.event) or last.at >= place.at - SKEW_US):
             last = None  # not lower, or another partition is past the snapshot already
         return self._begin(place, last)
+
+    def _began_elsewhere(self, partition: int, place: Place) -> bool:
+        """Say whether the newest epoch began with what came after the snapshot of *place*, met earlier in another partition."""
+        newest, high = len(self.epochs) - 1, self.highs.get(partition)
+        begin = self.epochs[newest]
+        if begin.snapshot is not None or begin.last is None or begin.is_after(place.order, place.at):
+            return False
+        is_first = place.order <= (begin.commit, begin.event) and place.at <= begin.at + PREPARED_US
+        return is_first and (high is None or high.epoch < newest)
 
     def _find_epoch(self, partition: int, place: Place) -> int:
         """Find it by position and time; a partition that has entered the newest epoch never leaves it."""
