@@ -29,6 +29,9 @@ from projections.feeding.applier import Applier, Batch
 from projections.fold.step import Failure, HalfApplied, HandlerFailed, Plan, SweepFailed
 from projections.readmodels.postgres import ReadModel
 
+FIRST_KEYS = 300_000
+"""Keys of a table that a worker which fills it alone keeps in memory, about 150 bytes each; beyond them it looks for every key."""
+
 
 class Pipeline(Applier):
     """Applies one generation's records over one connection, which it does not share.
@@ -63,7 +66,8 @@ class Pipeline(Applier):
     ) -> dict[Partition, int]:
         """Take *partitions* over, forget all that is in memory, and give where to read on.
 
-        A generation that nobody has written yet is folded in memory from the start when this pipeline is exclusive.
+        A generation that nobody has written yet is folded in memory from the start when this pipeline is exclusive. When it holds all
+        partitions, which is as good until one is taken from it, only the keys stay in memory: new ones are not looked for.
         """
         async with self._connection.transaction():
             self.held = await claim(self._connection, self.generation.id, partitions, owner, topic_ids)
@@ -73,12 +77,19 @@ class Pipeline(Applier):
             self.read_model = ReadModel(self._projection, self.generation.schema_name)
             if self._exclusive and untouched:
                 await self.read_model.drop_keys(self._connection)
+            alone = untouched and (self._exclusive or await self._fills_alone())
         self.forget()
         await self.copies.claim(self._connection, self.held)
         self.folder.parked = parked
         for sheet in self.folder.sheets.values():
-            sheet.complete = self._exclusive and untouched
+            sheet.complete = alone
         return {each: claimed.next_offset for each, claimed in self.held.items()}
+
+    async def _fills_alone(self) -> bool:
+        """Say whether all rows that the tables will have are this pipeline's, as long as its partitions are."""
+        every = {(topic, each) for topic, count in self.generation.topics.items() for each in range(count)}
+        asks = bool(self._projection.sql_handlers)
+        return every <= self.held.keys() and not asks and await self.read_model.is_empty(self._connection)
 
     def forget(self) -> None:
         """Drop what is not committed."""
@@ -127,6 +138,7 @@ class Pipeline(Applier):
 
     async def _apply(self, batch: Batch, seen: Mapping[Partition, int], *, carefully: bool) -> None:
         before = set(self.folder.parked)
+        self.read_model.trusts = not carefully
         await self._prepare(batch)
         plans = self._read(batch, seen)
         try:
@@ -148,7 +160,7 @@ class Pipeline(Applier):
             raise
         reach("batch.after_commit")
         self._settle()
-        self.folder.clear()
+        self.folder.evict(FIRST_KEYS)
 
     async def _dispatch(self, plans: Sequence[Plan]) -> None:
         """Write down the effects of what this batch applied, if this generation is live and its worker says so."""
@@ -253,7 +265,7 @@ class Pipeline(Applier):
                 raise
             self.folder.settle()
             if not self._exclusive:
-                self.folder.clear()
+                self.folder.evict(FIRST_KEYS)
 
     async def note_seen(self, seen: Mapping[Partition, int]) -> None:
         """Note how far the log was read, for lag."""

@@ -13,8 +13,8 @@ class Sheet:
     """Rows by key, which of them changed, rows to add, and what is known of the database.
 
     While *complete* is true a key outside *stored* has no row in the database: true only for a table that this fold alone has
-    written since it was empty. *stored* holds the keys that the database is known to have. *added* are rows that no handler
-    will ever see again; they are written once and not kept.
+    written since it was empty. *stored* holds the keys that the database is known to have, *absent* those that were looked for in vain.
+    *added* are rows that no handler will ever see again; they are written once and not kept.
     """
 
     def __init__(self, table: Table[Any], *, complete: bool) -> None:
@@ -23,6 +23,7 @@ class Sheet:
         self.rows: dict[Any, Any] = {}
         self.dirty: set[Any] = set()
         self.stored: set[Any] = set()
+        self.absent: set[Any] = set()
         self.added: list[Any] = []
         self._evicted = False
 
@@ -50,6 +51,7 @@ class Sheet:
         Raises UsageError for a row under a key that nobody asked for: the handlers' key has another type than the column.
         """
         self.rows.update(dict.fromkeys(keys))
+        self.absent.update(keys)
         key_of = self.table.key_of
         for row in rows:
             key = key_of(row)
@@ -60,10 +62,12 @@ class Sheet:
                 )
             self.rows[key] = row
             self.stored.add(key)
+            self.absent.discard(key)
 
     def changed(self) -> tuple[list[Any], list[Any], list[Any]]:
-        """Give what to write beside *added*: rows the database has not, rows it has, keys to delete."""
+        """Give what to write beside *added*: rows the database has not, rows that it has or may have, keys to delete."""
         rows, stored = self.rows, self.stored
+        absent = None if self.complete else self.absent
         fresh: list[Any] = []
         known: list[Any] = []
         gone: list[Any] = []
@@ -75,7 +79,7 @@ class Sheet:
                 else:
                     known.append(row)
             elif row is not None:
-                fresh.append(row)
+                (fresh if absent is None or key in absent else known).append(row)
         return fresh, known, gone
 
     def settle(self) -> None:
@@ -83,6 +87,7 @@ class Sheet:
         gone = [key for key in self.dirty if self.rows[key] is None]
         self.stored |= self.dirty
         self.stored.difference_update(gone)
+        self.absent.clear()
         if self.complete:
             for key in gone:
                 del self.rows[key]
@@ -93,14 +98,16 @@ class Sheet:
         """Give the memory of committed rows back; up to *most_keys* keys are kept, so that new ones need no look-up."""
         if self.complete and len(self.stored) <= most_keys:
             self.rows.clear()
+            self.absent.clear()
             self._evicted = True
         else:
             self.clear()
 
     def clear(self) -> None:
         """Forget all rows; whatever is needed next must be loaded."""
-        self.complete = False
+        self.complete = self._evicted = False
         self.rows.clear()
         self.dirty.clear()
         self.stored.clear()
+        self.absent.clear()
         self.added.clear()

@@ -36,7 +36,11 @@ class Digest(NamedTuple):
 
 
 class ReadModel:
-    """The tables of one generation, by name of its *schema*."""
+    """The tables of one generation, by name of its *schema*.
+
+    *trusts*: a row that was looked for and not found is written as a new one, which fails should it be there after all; otherwise it is
+    merged.
+    """
 
     def __init__(self, projection: Projection, schema: str) -> None:
         self.projection = projection
@@ -48,6 +52,7 @@ class ReadModel:
         self._keyed: set[str] = set()
         self._staged: set[str] = set()
         self._private = projection.has_personal
+        self.trusts = True
 
     async def load(self, connection: Connection, sheet: Sheet, keys: list[Any]) -> None:
         """Load the rows under *keys* into *sheet*; keys without a row are noted as absent."""
@@ -71,7 +76,7 @@ class ReadModel:
     async def _write_changed(self, connection: Connection, sheet: Sheet) -> None:
         fresh, known, gone = sheet.changed()
         statements = self._statements[sheet.table.name]
-        merged = not sheet.complete or (fresh and sheet.table.tenant and await self._is_guarded(connection, sheet.table))
+        merged = bool(fresh) and await self._must_merge(connection, sheet, len(fresh) + len(known))
         if merged:
             known = [*known, *fresh]
         if gone or known:
@@ -82,6 +87,13 @@ class ReadModel:
             await self._merge(connection, sheet.table, known)
         if fresh and not merged:
             await self._copy(connection, statements.copy, sheet.table, fresh)
+
+    async def _must_merge(self, connection: Connection, sheet: Sheet, changed: int) -> bool:
+        """Say whether new rows go the way of known ones: all that are so few take one statement, if their table has its key."""
+        keyed = not sheet.complete or sheet.table.name in self._keyed
+        if keyed and (changed <= FEW or not self.trusts):
+            return True
+        return sheet.table.tenant is not None and await self._is_guarded(connection, sheet.table)
 
     async def begin_again(self, connection: Connection) -> None:
         """Let rows be written once more in the same transaction: what was brought in before is forgotten, it is written."""
@@ -117,6 +129,13 @@ class ReadModel:
             if name not in free and not (await (await connection.execute(statements.any_row)).fetchone()):
                 await connection.execute(statements.drop_key)
                 self._keyed.discard(name)
+
+    async def is_empty(self, connection: Connection) -> bool:
+        """Say whether no table has a row."""
+        for each in self._statements.values():
+            if await (await connection.execute(each.any_row)).fetchone():
+                return False
+        return True
 
     async def require_key(self, connection: Connection, name: str) -> None:
         """Add the primary key of table *name* unless it is there."""

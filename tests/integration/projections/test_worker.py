@@ -168,6 +168,19 @@ async def test_parks_and_goes_on(runs, log, ledger):
     )
 
 
+async def test_row_unawares(runs, log, ledger):
+    """A row that came behind the worker's back is built on, although a worker that fills the tables alone looks for no new key."""
+    async with runs.worker(app):
+        await log.write(ledger.some(40))
+        await runs.current()
+        schema = (await runs.live()).schema_name
+        await runs.query(f"INSERT INTO {schema}.balance VALUES ('account-7000', 0, 0) RETURNING account")
+        await log.write([ledger.move(f"account-{7000 + each}") for each in range(1_500)])
+        await runs.current()
+        assert await runs.rows() == expect(ledger.events)
+    assert await runs.parked() == []
+
+
 async def test_leaves_other_code_alone(runs, log, ledger):
     """A release whose code differs from the live generation's writes nothing into it and says what to do."""
     from tests.bank import release2

@@ -178,13 +178,22 @@ def test_loaded_absence():
 def test_changed_sorts_rows():
     """Changes fall into rows the database has not, rows it has, and keys to delete; what came and went is nothing."""
     sheet = sheet_of()
-    sheet.load(["old", "gone", "kept"], [balance("old"), balance("gone"), balance("kept")])
+    sheet.load(["old", "gone", "kept", "new", "ghost"], [balance("old"), balance("gone"), balance("kept")])
     sheet.rows |= {"old": balance("old", 1), "gone": None, "new": balance("new"), "ghost": None}
     sheet.dirty |= {"old", "gone", "new", "ghost"}
     assert sheet.changed() == ([balance("new")], [balance("old", 1)], ["gone"])
     sheet.settle()
     assert sheet.changed() == ([], [], [])
     assert sheet.stored == {"old", "kept", "new"}
+
+
+def test_changed_unasked():
+    """A row under a key that nobody looked for is not taken for new, unless no row can be there."""
+    for complete, expected in ((False, ([], [balance("a")], [])), (True, ([balance("a")], [], []))):
+        sheet = sheet_of(complete=complete)
+        sheet.rows["a"] = balance("a")
+        sheet.dirty.add("a")
+        assert sheet.changed() == expected
 
 
 def test_row_of_other_key():
