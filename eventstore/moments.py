@@ -29,6 +29,8 @@ MOMENTS: Final[Mapping[str, str]] = {
     "copy.after_apply": "a sink has the batch; the transaction is open",
     "copy.filling": "a sink's copy is emptied, to be filled",
     "copy.filled": "all rows are in it; it does not count as filled yet",
+    "copy.before_paying": "rows that a copy lacked while its sink was away are read; it has not heard of them; their transaction is open",
+    "copy.paid": "the copy has them, and they are owed no more",
     "copy.before_point": "the new generation is live; readers of a sink without the catalogue still see the old one",
     "replay.generation_created": "the new generation is in the catalogue; it has no tables",
     "replay.tables_created": "its tables are there, and empty",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
@@ -153,6 +154,12 @@ class WebSettings(BaseSettings):
         description="Seconds for which a browser keeps it; whatever a read model does not have by then is not waited for. "
         "Env REFOLD_WEB_COOKIE_S.",
     )
+    token_keys: SecretStr | None = Field(
+        default=None,
+        description="Secrets that tokens for clients are sealed with, the same in every process of the app, separated by commas: the first "
+        "seals, all are known. A token that none of them sealed is refused, in a cookie passed over. None = unsealed. "
+        "Env REFOLD_WEB_TOKEN_KEYS.",
+    )
 
 
 class SinkSettings(BaseSettings):
@@ -181,4 +188,14 @@ class SinkSettings(BaseSettings):
         default=10.0,
         gt=0,
         description="Seconds that a sink may take to answer before it counts as unreachable. Env REFOLD_SINKS_TIMEOUT_S.",
+    )
+    away: Literal["lag", "wait"] = Field(
+        default="lag",
+        description="What a projection does while one of its sinks is unreachable: lag = it goes on, the sink's copy falls behind and "
+        "catches up by itself; wait = it stops, so that no copy is ever behind its table. Env REFOLD_SINKS_AWAY.",
+    )
+    behind_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="Seconds that a copy may be behind its table before /readyz of its workers says 503. Env REFOLD_SINKS_BEHIND_S.",
     )

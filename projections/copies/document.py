@@ -18,6 +18,7 @@ from projections.declaration.sink import Search, Sink
 
 KEY: Final = "row_key"
 ROW: Final = "row_texts"
+TENANT: Final = "row_tenant"
 STATE: Final = "row_state"
 CHECKPOINT: Final = "checkpoint"
 
@@ -39,6 +40,7 @@ class Documents:
         self.text = tuple(sink.place.text) if sink else ()
         self.exact = tuple(sink.place.exact) if sink else ()
         self._stemmer = f"{sink.place.language}_stem" if sink else "default"
+        self._tenant = sink.table.tenant if sink else None
         self._kinds = {each: sink.table.kind(each) for each in (*self.text, *self.exact)} if sink else {}
         self._schema = self._build_schema()
 
@@ -56,6 +58,8 @@ class Documents:
         """Make the document of *row*."""
         document = self.library.Document()
         document.add_text(KEY, key)
+        if self._tenant:
+            document.add_text(TENANT, texts[self._tenant])
         document.add_bytes(ROW, encode(texts))
         for name, kind in self._kinds.items():
             if (value := getattr(row, name)) is not None:
@@ -71,7 +75,7 @@ class Documents:
 
     def _build_schema(self) -> Any:
         builder = self.library.SchemaBuilder()
-        for name in (KEY, STATE):
+        for name in (KEY, STATE, *([TENANT] if self._tenant else [])):
             builder.add_text_field(name, stored=True, tokenizer_name="raw", index_option="basic")
         builder.add_bytes_field(ROW, stored=True, indexed=False)
         for name in self.text:

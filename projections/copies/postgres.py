@@ -3,6 +3,7 @@
 copy_orders_g4.order           the rows, with the columns and the key of the table
 copy_orders_g4."copy:order"    whose it is, epochs, offsets: a row per partition, one more for the copy itself
 orders.order                   the view, for reports
+orders.tenant_role             for tables with tenants: which role sees whose rows; who is not in it sees none
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from eventstore.postgres.engine import Connection, ConnectionLost, checkout, ope
 from eventstore.settings import PostgresSettings
 from projections.control.checkpoint import Partition, Vector
 from projections.copies.contract import Address, Changes, CopyLost, Standing
-from projections.copies.statements import WHOLE, compose, name_schema
+from projections.copies.statements import WHOLE, compose, make_guarded_view, name_schema, name_tenant
 from projections.declaration.projection import RowTable
 from projections.declaration.sink import Postgres, Sink
 from projections.fold.sheet import Sheet
@@ -150,8 +151,16 @@ class PostgresCopy:
             cursor = await connection.execute(self._statements.move_pointer, (turn, self.address.number))
             if cursor.rowcount:
                 await connection.execute(self._statements.drop_view)
-                await connection.execute(self._statements.make_view)
+                await self._make_view(connection)
             return bool(cursor.rowcount)
+
+    async def _make_view(self, connection: Connection) -> None:
+        row = await (await connection.execute(self._statements.find_tenant)).fetchone()
+        if row is None or row[0] is None:
+            await connection.execute(self._statements.make_view)
+            return
+        await connection.execute(self._statements.make_tenants)
+        await connection.execute(make_guarded_view(self.address, row[0]))
 
     async def pointed(self) -> int | None:
         """Read whose rows the view shows."""
@@ -180,6 +189,9 @@ class PostgresCopy:
         await connection.execute(self._statements.make_schema)
         assert self._table is not None, "opened without its declaration"
         await connection.execute(cast("LiteralString", self._table.ddl_in(self.schema)))
+        if self._table.tenant:  # no policy: whoever does not own the rows reads them by way of the view
+            await connection.execute(self._statements.hide_rows)
+            await connection.execute(name_tenant(self.address, self._table.tenant))
         await connection.execute(self._statements.make_checkpoint)
         await connection.execute(self._statements.make_whole, (self.address.mark,))
 

@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 
 from eventstore.errors import PreconditionFailed, UsageError
 from projections.copies.contract import Address
-from projections.copies.document import CHECKPOINT, STATE, Documents, read_state, read_texts
+from projections.copies.document import CHECKPOINT, STATE, TENANT, Documents, read_state, read_texts
 from projections.copies.form import Form
 from projections.copies.search import find_directory
-from projections.copies.valkey import Keys, translated
+from projections.copies.valkey import Keys, name_scope, translated
 from projections.declaration.sink import Search, Sink, Valkey
 from projections.settings import SinkSettings
 
@@ -22,9 +22,13 @@ R = TypeVar("R")
 class ValkeyRows(Generic[R]):
     """The rows of one generation in Valkey."""
 
-    def __init__(self, sink: Sink[R, Valkey], address: Address, settings: SinkSettings, client: Any) -> None:
+    def __init__(
+        self, sink: Sink[R, Valkey], address: Address, settings: SinkSettings, client: Any, tenant: str | None = None
+    ) -> None:
+        """Take the *tenant* whose rows alone are read, for a table with tenants; keys are then given without it."""
         self._address = address
-        self._keys = Keys(settings.valkey_prefix, address)
+        self._tenant = tenant
+        self._keys = Keys(settings.valkey_prefix, address, "" if tenant is None else name_scope(tenant))
         self._form = Form(sink.table)
         self._ranked = sink.place.ranked
         self._client = client
@@ -37,9 +41,14 @@ class ValkeyRows(Generic[R]):
         """Give the rows under *keys*, in their order, with one request."""
         pipe = self._client.pipeline(transaction=False)
         for each in keys:
-            pipe.hgetall(self._keys.row(self._form.key(each)))
+            pipe.hgetall(self._keys.row(self._form.key(self._complete(each))))
         *found, _ = await self._ask(pipe)
         return [self._form.row(texts) if texts else None for texts in found]
+
+    def _complete(self, key: Any) -> Any:
+        if self._tenant is None:
+            return key
+        return (self._tenant, *key) if isinstance(key, tuple) else (self._tenant, key)
 
     async def ranked(self, column: str, limit: int = 10, *, start: int = 0, rising: bool = False) -> list[R]:
         """Give rows in the order of *column*, the largest first or, *rising*, the smallest."""
@@ -79,8 +88,10 @@ class Found(Generic[R]):
 class SearchRows(Generic[R]):
     """The rows of one generation in a search index."""
 
-    def __init__(self, sink: Sink[R, Search], address: Address, settings: SinkSettings) -> None:
+    def __init__(self, sink: Sink[R, Search], address: Address, settings: SinkSettings, tenant: str | None = None) -> None:
+        """Take the *tenant* whose rows alone are found, for a table with tenants."""
         self._address = address
+        self._tenant = tenant
         self._directory = find_directory(settings, address)
         self._documents = Documents(sink)
         self._form = Form(sink.table)
@@ -114,7 +125,10 @@ class SearchRows(Generic[R]):
             columns = list(self._documents.text or self._documents.exact)
             asked, _ = index.parse_query_lenient(text, columns, conjunction_by_default=True)
         checkpoint = query.term_query(index.schema, STATE, CHECKPOINT, "basic")
-        return query.boolean_query([(occur.Must, asked), (occur.MustNot, checkpoint)])
+        parts = [(occur.Must, asked), (occur.MustNot, checkpoint)]
+        if self._tenant is not None:
+            parts.append((occur.Must, query.term_query(index.schema, TENANT, self._tenant, "basic")))
+        return query.boolean_query(parts)
 
     def _open(self) -> Any:
         """Open the index, or take up what was committed since."""

@@ -39,6 +39,29 @@ class Statements:
     read_pointer: sql.Composed
     drop_view: sql.Composed
     make_view: sql.Composed
+    hide_rows: sql.Composed
+    find_tenant: sql.Composed
+    make_tenants: sql.Composed
+
+
+def name_tenant(address: Address, column: str) -> sql.Composed:
+    """Compose what notes at the copy's rows which *column* says whose a row is, for who makes the view without the declaration."""
+    rows = sql.Identifier(name_schema(address), address.table)
+    return sql.SQL("COMMENT ON TABLE {} IS {}").format(rows, sql.Literal(f"tenant: {column}"))
+
+
+def make_guarded_view(address: Address, column: str) -> sql.Composed:
+    """Compose the view of a table with tenants: each role sees the rows of its tenant, by `tenant_role`, `*` being all; others none."""
+    home = snake(address.projection)
+    return sql.SQL(
+        "CREATE VIEW {view} WITH (security_barrier) AS SELECT r.* FROM {rows} AS r "
+        "WHERE EXISTS (SELECT FROM {tenants} AS t WHERE t.role = current_user AND t.tenant IN (r.{column}::text, '*'))"
+    ).format(
+        view=sql.Identifier(home, address.table),
+        rows=sql.Identifier(name_schema(address), address.table),
+        tenants=sql.Identifier(home, "tenant_role"),
+        column=sql.Identifier(column),
+    )
 
 
 def compose(address: Address) -> Statements:
@@ -54,6 +77,8 @@ def compose(address: Address) -> Statements:
         "found": sql.Literal(sql.Identifier(schema, f"copy:{address.table}").as_string(None)),
         "pointed": sql.Literal(sql.Identifier(home, f"live:{address.table}").as_string(None)),
         "whole": sql.Literal(WHOLE),
+        "tenants": sql.Identifier(home, "tenant_role"),
+        "rows_name": sql.Literal(sql.Identifier(schema, address.table).as_string(None)),
     }
     return Statements(**{name: sql.SQL(text).format(**names) for name, text in _TEXTS.items()})  # pyright: ignore[reportArgumentType]
 
@@ -91,4 +116,7 @@ _TEXTS = {
     "read_pointer": "SELECT number FROM {pointer}",
     "drop_view": "DROP VIEW IF EXISTS {view}",
     "make_view": "CREATE VIEW {view} AS SELECT * FROM {rows}",
+    "hide_rows": "ALTER TABLE {rows} ENABLE ROW LEVEL SECURITY",
+    "find_tenant": "SELECT substr(obj_description({rows_name}::regclass, 'pg_class'), 9)",
+    "make_tenants": "CREATE TABLE IF NOT EXISTS {tenants} (role name PRIMARY KEY, tenant text NOT NULL)",
 }

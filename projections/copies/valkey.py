@@ -7,6 +7,11 @@
     refold:{orders.g4}:order:meta            whose it is, epochs, offsets
     refold:orders:order:live                 the pointer, for readers without the catalogue
 
+The keys of a table with tenants have the tenant in their names, so that an ACL of the server can hold a login to one tenant
+(`~refold:{orders.g4}:order:@acme:*`):
+
+    refold:{orders.g4}:order:@acme:row:<key>, …:@acme:keys, …:@acme:by:<column>
+
 The braces keep a generation on one node of a cluster, where a Lua script may change all of it in one step.
 """
 
@@ -17,9 +22,10 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 from uuid import uuid4
 
-from eventstore.codec import encode
+from eventstore.codec import decode, encode
 from eventstore.errors import Fenced, PreconditionFailed, Unreachable
 from projections.control.checkpoint import Partition, Vector
 from projections.copies.contract import MOST_ROWS, Address, Changes, CopyLost, Standing
@@ -62,20 +68,27 @@ async def translated() -> AsyncGenerator[None]:
 class Keys:
     """The names of a copy's keys."""
 
-    def __init__(self, prefix: str, address: Address) -> None:
+    def __init__(self, prefix: str, address: Address, scope: str = "") -> None:
+        """Take what the names of one tenant's rows begin with as *scope* (`name_scope`)."""
         self.root = f"{prefix}:{{{address.projection}.g{address.number}}}:{address.table}"
+        self._here = f"{self.root}:{scope}"
         self.meta = f"{self.root}:meta"
-        self.all = f"{self.root}:keys"
+        self.all = f"{self._here}keys"
         self.rankings = f"{self.root}:rankings"
         self.pointer = f"{prefix}:{address.projection}:{address.table}:live"
 
     def row(self, key: str) -> str:
         """Name the hash of the row under *key*."""
-        return f"{self.root}:row:{key}"
+        return f"{self._here}row:{key}"
 
     def ranking(self, column: str) -> str:
         """Name the sorted set of *column*."""
-        return f"{self.root}:by:{column}"
+        return f"{self._here}by:{column}"
+
+
+def name_scope(tenant: str) -> str:
+    """Give what the names of *tenant*'s rows, keys and rankings begin with."""
+    return f"@{quote(tenant, safe='')}:"
 
 
 class ValkeyCopy:
@@ -87,6 +100,7 @@ class ValkeyCopy:
         self.client = open_client(settings)
         self._form: Form[Any] | None = Form(sink.table) if sink else None
         self._ranked = tuple(sink.place.ranked) if sink else ()
+        self._has_tenants = bool(sink and sink.table.tenant)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -107,7 +121,7 @@ class ValkeyCopy:
     async def apply(self, changes: Changes) -> None:
         """Write a batch in one step, or one of many rows in several."""
         fences = [(_name(each.partition), *map(str, each[1:])) for each in changes.fences]
-        rows, gone = list(changes.rows), [self._require_form().key(each) for each in changes.gone]
+        rows, gone = list(changes.rows), [self._locate(self._require_form().key(each)) for each in changes.gone]
         for start in range(0, max(1, len(rows)), MOST_ROWS):
             part, last = rows[start : start + MOST_ROWS], start + MOST_ROWS >= len(rows)
             asked = {"fences": fences, "owned": changes.owned, "last": last, "gone": gone if last else []}
@@ -155,7 +169,7 @@ class ValkeyCopy:
         """Read the hashes of *keys*, in their order, with one request."""
         pipe = self.client.pipeline(transaction=False)
         for each in keys:
-            pipe.hgetall(self.keys.row(each))
+            pipe.hgetall(self._name_row(each, tenants=self._has_tenants))
         return await pipe.execute()
 
     async def point(self, turn: int) -> bool:
@@ -176,25 +190,42 @@ class ValkeyCopy:
 
     async def _clear(self) -> None:
         async with translated():
+            tenants = bool(await self.client.hget(self.keys.meta, "tenants"))
             while keys := await self.client.srandmember(self.keys.all, SOON):
-                await self.client.unlink(*map(self.keys.row, keys))
+                await self.client.unlink(*(self._name_row(each, tenants=tenants) for each in keys))
                 await self.client.srem(self.keys.all, *keys)
             ranked = await self.client.smembers(self.keys.rankings)
-            await self.client.unlink(self.keys.rankings, *map(self.keys.ranking, ranked))
+            named = [f"{self.keys.root}:{each}" if tenants else self.keys.ranking(each) for each in ranked]
+            await self.client.unlink(self.keys.rankings, *named)
+
+    def _locate(self, key: str) -> tuple[str, str]:
+        """Give a row's key and its scope: that of its tenant, which is the first part of the key, or none."""
+        return key, name_scope(decode(key)[0]) if self._has_tenants else ""
+
+    def _name_row(self, key: str, *, tenants: bool) -> str:
+        return f"{self.keys.root}:{name_scope(decode(key)[0])}row:{key}" if tenants else self.keys.row(key)
 
     async def _change(self, asked: dict[str, Any], rows: Sequence[Any]) -> None:
-        batch = {"fences": [], "owned": False, **asked, "ranked": self._ranked, "rows": [*map(self._lay_out, rows)]}
+        batch = {
+            "fences": [],
+            "owned": False,
+            "tenants": self._has_tenants,
+            **asked,
+            "ranked": self._ranked,
+            "rows": [*map(self._lay_out, rows)],
+        }
         said = await self._run("change", [self.keys.meta, self.keys.all], [self.keys.root, encode(batch).decode()])
         if said == "FENCED":
             raise Fenced(f"the copy of {self.address} in Valkey has a newer owner; nothing of this batch was written to it")
         if said == "LOST":
             raise CopyLost(f"the copy of {self.address} in Valkey lost rows (flushed, evicted, restored?); it is filled anew")
 
-    def _lay_out(self, row: Any) -> tuple[str, list[str], list[str]]:
+    def _lay_out(self, row: Any) -> tuple[str, list[str], list[str], str]:
         form = self._require_form()
         texts = form.texts(row)
         scores = [_write_score(texts.get(each)) for each in self._ranked]
-        return form.key(form.table.key_of(row)), [text for pair in texts.items() for text in pair], scores
+        key, scope = self._locate(form.key(form.table.key_of(row)))
+        return key, [text for pair in texts.items() for text in pair], scores, scope
 
     async def _fill(self, asked: list[str]) -> None:
         if await self._run("fill", [self.keys.meta], asked) == "FENCED":

@@ -24,10 +24,6 @@ class Projections:
                 raise UsageError(f"two projections are called {each.name!r}: a name owns its tables, so each needs its own")
             if not each.all_handlers and not each.effects:
                 raise UsageError(f"projection {each.name!r} has no handler: declare one with @table.on(Event)")
-            if free := [str(sink) for sink in each.sinks if sink.table in each.free_tables]:
-                raise UsageError(
-                    f"{', '.join(free)}: SQL writes that table, so nobody knows which rows changed; only handlers feed sinks"
-                )
             self._by_name[each.name] = each
 
     def named(self, name: str) -> Projection:

@@ -48,6 +48,11 @@ class Coach:
         self._claiming: Sequence[Partition] | None = None
 
     @property
+    def mark(self) -> str:
+        """Tell this release's pass from another's in the names of owners."""
+        return f"pass {self._group[-12:]}"
+
+    @property
     def reader(self) -> GroupReader:
         """The reader behind all seats. Raises what has ended it."""
         if self._running is not None and self._running.done():
@@ -205,9 +210,19 @@ class Seat:
 
     def rejoin(self) -> None:
         """Claim again, with the others, as after being fenced: at the next rebalance, or after a while."""
-        self.is_open, self.is_idle = False, True
+        self._wait_until(time.monotonic() + AGAIN_S)
+
+    def stand_by(self) -> None:
+        """Leave the partitions to another release's pass, until `return_now` or a rebalance of this one."""
+        self._wait_until(float("inf"))
+
+    def return_now(self) -> None:
+        """Claim again, with the others, as soon as they can."""
+        self._wait_until(time.monotonic())
+
+    def _wait_until(self, again: float) -> None:
+        self.is_open, self.is_idle, self._again = False, True, again
         self._backlog.clear()
-        self._again = time.monotonic() + AGAIN_S
         self._coach.note()
 
     async def seen(self) -> dict[Partition, int]:

@@ -41,6 +41,7 @@ def _judge(supervisor: Supervisor, limit_s: float, *, ready: bool) -> Answer:
     for worker in supervisor.workers:
         pulse = worker.pulse
         complaints += [f"{pulse.name}: {each}" for each in pulse.judge(now, limit_s)]
+        complaints += [f"{pulse.name}: {each}" for each in pulse.judge_copies()] if ready else []
         if ready and pulse.error:
             complaints.append(f"{pulse.name}: {pulse.error}")
         elif ready and not pulse.is_open:

@@ -28,6 +28,8 @@ class Pulse:
     moved: float = field(init=False)
     opened: float = field(init=False)
     lag: int | None = None
+    copies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """Copies that are behind their tables, and whether for too long (`Copies.describe`)."""
     _applied: int = -1
     _lags: deque[tuple[float, int]] = field(default_factory=lambda: deque[tuple[float, int]](maxlen=WINDOW))
 
@@ -66,6 +68,11 @@ class Pulse:
         ]
         return [text.format(age) for age, text in told if age > limit_s]
 
+    def judge_copies(self) -> list[str]:
+        """Say which copies have been behind for too long; the tables are not, so nothing is wrong with the worker."""
+        text = "the copy {sink} has been behind for {behind_s:.0f} s, by {behind_rows} rows: {reason}"
+        return [text.format(**each) for each in self.copies if each["late"]]
+
     def facts(self, now: float) -> dict[str, Any]:
         """Give all of it for a person or a program."""
         return {
@@ -76,5 +83,6 @@ class Pulse:
             "commit_age_s": round(now - self.committed, 3),
             "lag": self.lag,
             "lag_trend_per_s": None if self.trend is None else round(self.trend, 3),
+            "copies": self.copies,
             "error": self.error,
         }

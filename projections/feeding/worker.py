@@ -26,7 +26,7 @@ from eventstore.postgres.keys import opened_keyring
 from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
 from projections.control.catalogue import describe_actor
-from projections.control.checkpoint import refuse_anew
+from projections.control.checkpoint import read_owners, refuse_anew
 from projections.control.generation import Generation
 from projections.control.parking import Patience
 from projections.copies import opened_copies
@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 REPORT_S = 1.0
 FIRST_RECORDS = 500
 """Records of the first batch, before it is known how fast the handlers are."""
+SILENT_S = 5.0
+"""Seconds without a word after which an owner of another release counts as gone; it says something every second."""
 MOST_RECORDS = 100_000
 MENDED = 20
 """Parked keys that are tried again between two fetches, so that the live ones wait for no more."""
@@ -80,7 +82,8 @@ class Worker:
         self._settings = settings
         self._coach = coach
         self._stopping = asyncio.Event()
-        self._owner = f"{describe_actor()} worker"
+        self._owner = f"{describe_actor()} worker" + (f", {coach.mark}" if coach else "")
+        self._stands_by = False
         self._pipeline: Pipeline | None = None
         self._reader: GroupReader | None = None
         self._topic_ids: Mapping[str, UUID] = {}
@@ -193,9 +196,43 @@ class Worker:
         except Fenced as error:
             self.fenced += 1
             log.warning("%s: %s", self.generation, error)
-            reader.rejoin()
+            await self._rejoin(reader, pipeline)
         self.applied, self.parked, self.mended = pipeline.applied, pipeline.parked, pipeline.mended
-        self.pulse.turn(time.monotonic(), is_open=reader.is_open)
+        self.pulse.turn(time.monotonic(), is_open=reader.is_open or self._stands_by)
+        if self._stands_by:
+            await self._look_again(reader, pipeline)
+
+    async def _rejoin(self, reader: GroupReader, pipeline: Pipeline) -> None:
+        """Join again after being fenced, or stand by while it is another release's pass that feeds this generation too, and lives.
+
+        Two passes share no group, so each takes all partitions from the other: whoever was fenced yields, and takes them back
+        when the other falls silent.
+        """
+        self._stands_by = self._coach is not None and await self._is_fed_elsewhere(pipeline)
+        if isinstance(reader, Seat) and self._stands_by:
+            log.info("%s: another release feeds it; standing by", self.generation)
+            reader.stand_by()
+        else:
+            reader.rejoin()
+
+    async def _look_again(self, reader: GroupReader, pipeline: Pipeline) -> None:
+        if reader.is_open:
+            self._stands_by = False
+        elif time.monotonic() - self._reported > REPORT_S:
+            self._reported = self.pulse.committed = time.monotonic()
+            if not await self._is_fed_elsewhere(pipeline) and isinstance(reader, Seat):
+                self._stands_by = False
+                reader.return_now()
+
+    async def _is_fed_elsewhere(self, pipeline: Pipeline) -> bool:
+        """Say whether another release's pass owns partitions of this worker, and said so a moment ago."""
+        assert self._coach is not None
+        async with checkout(self._engine) as connection:
+            owners = await read_owners(connection, self.generation.id)
+        mine = [owners[each] for each in pipeline.held if each in owners]
+        return any(
+            ", pass " in each.owner and not each.owner.endswith(self._coach.mark) and each.age_s < SILENT_S for each in mine
+        )
 
     async def _report(self, reader: GroupReader, pipeline: Pipeline) -> None:
         """Renew the claim, note how far the log was read, and try the parked keys whose time has come. Waits for no broker."""
@@ -203,6 +240,8 @@ class Worker:
         if pipeline.awaits_ends and self._ends[1]:
             await pipeline.end_snapshots(*self._ends)
         filled = self.agent is None or await self.agent.tend(pipeline.held)
+        await pipeline.copies.tend(pipeline.held)
+        self.pulse.copies = pipeline.copies.describe()
         self.pulse.committed = time.monotonic()
         due = await pipeline.find_due(MENDED)
         for each in due:

@@ -21,6 +21,7 @@ from eventstore.postgres.statements import load
 from projections.declaration.projection import Projection
 from projections.declaration.refusal import refuse
 from projections.fold.step import Call
+from projections.readmodels.trace import name_notes
 
 PACKAGE = "projections"
 Work = tuple[Any, tuple[Any, ...]]
@@ -36,6 +37,7 @@ class Freehand:
         self._connection = connection
         self._plain: Any = None
         self._allowed = [each.name for each in projection.free_tables]
+        self._notes = [name_notes(each) for each in self._allowed]
 
     async def run(self, calls: Sequence[Call]) -> None:
         """Make *calls*, in order. Raises whatever a handler raises, and UsageError for one that reached too far."""
@@ -53,7 +55,7 @@ class Freehand:
         return self._plain
 
     async def _require_own(self) -> None:
-        values = {"schema": self._schema, "allowed": self._allowed}
+        values = {"schema": self._schema, "allowed": [*self._allowed, *self._notes]}
         found = await (await self._connection.execute(load(PACKAGE, "list_touched"), values)).fetchall()
         if found:
             named = ", ".join(f"{name} ({mode})" for name, mode in found)

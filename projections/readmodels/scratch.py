@@ -17,7 +17,7 @@ from projections.declaration.projection import Projection
 from projections.declaration.table import Table
 from projections.fold.step import Call
 from projections.readmodels.freehand import Freehand
-from projections.readmodels.statements import compose, key_arrays
+from projections.readmodels.stream import load_rows
 from projections.readmodels.trace import compose_trace, take_touched
 
 PACKAGE = "projections"
@@ -60,11 +60,7 @@ class Scratch:
 
     async def load(self, name: str, keys: Sequence[Any]) -> dict[Any, Any]:
         """Give the rows of table *name* under *keys*, None for those that are not there."""
-        table = self.tables[name]
-        cursor = await self.connection.execute(compose(table, self._schema).load, key_arrays(table, list(keys)))
-        make: Any = table.row
-        rows = [make(*values) for values in await cursor.fetchall()]
-        return {**dict.fromkeys(keys), **{table.key_of(each): each for each in rows}}
+        return await load_rows(self.connection, self.tables[name], self._schema, keys)
 
     async def rows(self, name: str) -> dict[Any, Any]:
         """Give every row of table *name* by key."""

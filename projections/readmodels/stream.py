@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any, TypeVar
 
 from psycopg import sql
 
 from eventstore.postgres.engine import Connection
 from projections.declaration.table import Table
+from projections.readmodels.statements import compose, key_arrays
 
 R = TypeVar("R")
 PAGE = 10_000
@@ -24,6 +25,14 @@ async def stream_rows(connection: Connection, table: Table[R], schema: str) -> A
         await cursor.execute(statement)
         async for values in cursor:
             yield make(*values)
+
+
+async def load_rows(connection: Connection, table: Table[R], schema: str, keys: Collection[Any]) -> dict[Any, R | None]:
+    """Give the rows of *table* in *schema* under *keys*, None for those that are not there."""
+    make: Any = table.row
+    cursor = await connection.execute(compose(table, schema).load, key_arrays(table, list(keys)))
+    rows = [make(*values) for values in await cursor.fetchall()]
+    return {**dict.fromkeys(keys), **{table.key_of(each): each for each in rows}}
 
 
 async def count_rows(connection: Connection, schema: str, table: str) -> int:

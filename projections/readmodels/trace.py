@@ -14,8 +14,10 @@ from typing import Any, LiteralString
 from psycopg import sql
 
 from eventstore.postgres.engine import Connection
+from eventstore.postgres.statements import load
 from projections.declaration.table import Table
 
+PACKAGE = "projections"
 _FUNCTION = sql.SQL(
     "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $note$ BEGIN "
     "IF TG_OP <> 'DELETE' THEN INSERT INTO {notes} SELECT {keys} FROM new_rows; END IF; "
@@ -48,12 +50,28 @@ def compose_trace(table: Table[Any], schema: str) -> list[sql.Composed]:
         else sql.SQL("CREATE TEMP TABLE {} AS SELECT {} FROM {} WITH NO DATA").format(
             sql.Identifier(name_notes(table.name)), keys, target
         ),
+        sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(notes),  # no policy: nobody but the owner's role sees a key
         _FUNCTION.format(function=function, notes=notes, keys=keys),
     ]
     for event, rows in _EVENTS.items():
         name = sql.Identifier(f"note_{event.lower()}")
         made.append(_TRIGGER.format(name=name, event=sql.SQL(event), target=target, rows=rows, function=function))
     return made
+
+
+async def has_trace(connection: Connection, table: Table[Any], schema: str) -> bool:
+    """Say whether PostgreSQL notes the touched rows of *table* in *schema*."""
+    values = {"schema": schema, "name": name_notes(table.name)}
+    return bool(await (await connection.execute(load(PACKAGE, "find_relation"), values)).fetchone())
+
+
+async def lay_trace(connection: Connection, table: Table[Any], schema: str) -> None:
+    """Have PostgreSQL note the touched rows of *table* in *schema* from this transaction on. Safe to repeat."""
+    if not await has_trace(connection, table, schema):
+        await connection.execute(load(PACKAGE, "become_projector"))
+        for statement in compose_trace(table, schema):
+            await connection.execute(statement)
+        await connection.execute(load(PACKAGE, "become_oneself"))
 
 
 async def take_touched(connection: Connection, table: Table[Any], schema: str) -> set[Any]:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from eventstore.errors import PreconditionFailed, UsageError
 from eventstore.postgres.engine import checkout
+from eventstore.tenant import check_tenant
 from projections.control.catalogue import read_pointers
 from projections.control.generation import Generation
 from projections.copies.contract import Address
@@ -25,6 +26,8 @@ from projections.settings import SinkSettings
 
 R = TypeVar("R")
 FRESH_S: Final = 1.0
+MOST_READERS: Final = 1_000
+"""Readers that are kept open, one a sink, generation and tenant."""
 
 
 class Sinks:
@@ -36,7 +39,7 @@ class Sinks:
         self._client: Any = None
         self._live: Mapping[str, Generation] = {}
         self._looked = float("-inf")
-        self._readers: dict[tuple[str, int], Any] = {}
+        self._readers: dict[tuple[str, int, str | None], Any] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -47,28 +50,39 @@ class Sinks:
                 await self._client.aclose()
 
     @overload
-    async def read(self, sink: Sink[R, Valkey], session: AsyncSession | None = None) -> ValkeyRows[R]: ...
+    async def read(
+        self, sink: Sink[R, Valkey], session: AsyncSession | None = None, *, tenant: str | None = None
+    ) -> ValkeyRows[R]: ...
 
     @overload
-    async def read(self, sink: Sink[R, Search], session: AsyncSession | None = None) -> SearchRows[R]: ...
+    async def read(
+        self, sink: Sink[R, Search], session: AsyncSession | None = None, *, tenant: str | None = None
+    ) -> SearchRows[R]: ...
 
-    async def read(self, sink: Sink[R, Any], session: AsyncSession | None = None) -> ValkeyRows[R] | SearchRows[R]:
+    async def read(
+        self, sink: Sink[R, Any], session: AsyncSession | None = None, *, tenant: str | None = None
+    ) -> ValkeyRows[R] | SearchRows[R]:
         """Give the rows of *sink* in the generation that *session* reads (None = the live one), for this request.
 
-        Raises PreconditionFailed when nothing is live yet; what is given raises it for a copy that is not filled, and Unreachable.
+        Of a table with tenants one sees those of *tenant* (None = the one that *session* was opened for), and gives keys without it.
+        Raises UsageError when nobody says which, PreconditionFailed when nothing is live yet; what is given raises it for a copy that is
+        not filled, and Unreachable.
         """
         generation = await self._find(sink, session)
-        known = (str(sink), generation.id)
+        acting = _name_tenant(sink, session, tenant)
+        known = (str(sink), generation.id, acting)
         if known not in self._readers:
-            self._readers[known] = self._open(sink, Address.of(generation, sink.table.name))
+            self._readers[known] = self._open(sink, Address.of(generation, sink.table.name), acting)
+            while len(self._readers) > MOST_READERS:
+                self._readers.pop(next(iter(self._readers)))
         return self._readers[known]
 
-    def _open(self, sink: Sink[R, Any], address: Address) -> ValkeyRows[R] | SearchRows[R]:
+    def _open(self, sink: Sink[R, Any], address: Address, tenant: str | None) -> ValkeyRows[R] | SearchRows[R]:
         if isinstance(sink.place, Valkey):
             self._client = self._client or open_client(self._settings)
-            return ValkeyRows(sink, address, self._settings, self._client)
+            return ValkeyRows(sink, address, self._settings, self._client, tenant)
         if isinstance(sink.place, Search):
-            return SearchRows(sink, address, self._settings)
+            return SearchRows(sink, address, self._settings, tenant)
         raise UsageError(f"{sink} is another database: read its view {sink.table.name!r} with any PostgreSQL client")
 
     async def _find(self, sink: Sink[Any, Any], session: AsyncSession | None) -> Generation:
@@ -87,3 +101,16 @@ class Sinks:
                 self._live = await read_pointers(connection)
             self._looked = time.monotonic()
         return self._live
+
+
+def _name_tenant(sink: Sink[Any, Any], session: AsyncSession | None, tenant: str | None) -> str | None:
+    """Give the tenant to act for; None for a table without tenants. Raises UsageError when nobody says which, or two say different."""
+    own = session.info.get("tenant") if session is not None else None
+    if sink.table.tenant is None:
+        return None
+    if (chosen := tenant or own) is None or (own is not None and chosen != own):
+        raise UsageError(
+            f"{sink} holds rows of several tenants: read(sink, session) with a session(tenant=...), or read(sink, tenant=...), and say "
+            "for whom"
+        )
+    return check_tenant(chosen)

@@ -46,6 +46,14 @@ SINKS: dict[str, Sink[Thing, Any]] = {
     "search": thing.into(Search(text=["name", "parts"], exact=["shop", "number", "price", "sold", "made", "since"])),
     "postgres": thing.into(Postgres()),
 }
+shops = Projection("things")
+shelf = shops.table(Thing, key=("shop", "number"), name="thing", tenant="shop")
+TENANTS: dict[str, Sink[Thing, Any]] = {
+    "valkey": shelf.into(Valkey(ranked=["price", "number"])),
+    "search": shelf.into(Search(text=["name", "parts"], exact=["shop", "number", "price", "sold", "made", "since"])),
+    "postgres": shelf.into(Postgres()),
+}
+"""The same places for a table whose rows belong to shops, its tenants."""
 RICH = Thing(
     "a/b c", -7, 'Grüße, "kettle" \\ {x}', Decimal("12.50"), 0.1, sold=True, made=date(2026, 2, 3), at=time(4, 5, 6, 7),
     since=datetime(2026, 2, 3, 4, 5, 6, 7, UTC), lasts=timedelta(days=3, microseconds=1), code=UUID(int=7), raw=b"\0\xff",
@@ -68,10 +76,10 @@ def batch(
 class Sinks:
     """Copies in one sink, by number and birth of their generation."""
 
-    def __init__(self, kind: str, settings: SinkSettings) -> None:
+    def __init__(self, kind: str, settings: SinkSettings, *, tenants: bool = False) -> None:
         self.kind = kind
         self.settings = settings
-        self.sink = SINKS[kind]
+        self.sink = (TENANTS if tenants else SINKS)[kind]
 
     @asynccontextmanager
     async def copy(self, number: int = 1, born: datetime = BORN, *, declared: bool = True) -> AsyncIterator[Copy]:

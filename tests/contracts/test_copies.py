@@ -13,16 +13,19 @@ from projections.copies.contract import CopyLost
 from projections.settings import SinkSettings
 from tests.contracts.copies import BORN, FIRST, RICH, SECOND, Sinks, batch, normal, read, some
 
+KINDS = ["valkey", "search", "postgres"]
 
-@pytest.fixture(params=["valkey", "search", "postgres"])
+
+@pytest.fixture(params=[*KINDS, *(f"{each} tenants" for each in KINDS)])
 def sinks(request: pytest.FixtureRequest, search_dir: Path, topic_prefix: str) -> Sinks:
-    """A sink that holds nothing."""
+    """A sink that holds nothing, for a table without tenants or with them."""
+    kind, _, tenants = request.param.partition(" ")
     chosen = {
         "valkey": lambda: SinkSettings(valkey_url=request.getfixturevalue("valkey_url"), valkey_prefix=topic_prefix),
         "search": lambda: SinkSettings(search_dir=search_dir),
         "postgres": lambda: SinkSettings(postgres_dsn=SecretStr(request.getfixturevalue("postgres_dsn"))),
     }
-    return Sinks(request.param, chosen[request.param]())
+    return Sinks(kind, chosen[kind](), tenants=bool(tenants))
 
 
 async def test_holds_every_type(sinks):

@@ -18,23 +18,35 @@ else
   if repeated then return 'DONE' end
 end
 
-for _, key in ipairs(batch.gone) do
-  redis.call('UNLINK', root .. ':row:' .. key)
+-- a row's last part is its scope: empty, or what the names of its tenant's keys begin with
+for _, row in ipairs(batch.gone) do
+  local key, here = row[1], root .. ':' .. row[2]
+  redis.call('UNLINK', here .. 'row:' .. key)
   redis.call('SREM', index, key)
-  for _, column in ipairs(batch.ranked) do redis.call('ZREM', root .. ':by:' .. column, key) end
+  if row[2] ~= '' then redis.call('SREM', here .. 'keys', key) end
+  for _, column in ipairs(batch.ranked) do redis.call('ZREM', here .. 'by:' .. column, key) end
 end
 for _, row in ipairs(batch.rows) do
-  local key = row[1]
-  redis.call('UNLINK', root .. ':row:' .. key)
-  redis.call('HSET', root .. ':row:' .. key, unpack(row[2]))
+  local key, scope = row[1], row[4]
+  local here = root .. ':' .. scope
+  redis.call('UNLINK', here .. 'row:' .. key)
+  redis.call('HSET', here .. 'row:' .. key, unpack(row[2]))
   redis.call('SADD', index, key)
+  if scope ~= '' then
+    redis.call('HSET', meta, 'tenants', '1')
+    redis.call('SADD', here .. 'keys', key)
+    redis.call('SADD', root .. ':rankings', scope .. 'keys')
+    for _, column in ipairs(batch.ranked) do redis.call('SADD', root .. ':rankings', scope .. 'by:' .. column) end
+  end
   for position, column in ipairs(batch.ranked) do
     local score = row[3][position]
-    if score == '' then redis.call('ZREM', root .. ':by:' .. column, key)
-    else redis.call('ZADD', root .. ':by:' .. column, score, key) end
+    if score == '' then redis.call('ZREM', here .. 'by:' .. column, key)
+    else redis.call('ZADD', here .. 'by:' .. column, score, key) end
   end
 end
-for _, column in ipairs(batch.ranked) do redis.call('SADD', root .. ':rankings', column) end
+if not batch.tenants then
+  for _, column in ipairs(batch.ranked) do redis.call('SADD', root .. ':rankings', column) end
+end
 if batch.last then
   for _, fence in ipairs(batch.fences) do redis.call('HSET', meta, 'offset ' .. fence[1], fence[4]) end
 end

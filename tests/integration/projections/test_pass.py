@@ -114,3 +114,32 @@ async def test_one_fails(runs, log, ledger, app):
         await runs.query("ALTER SCHEMA away RENAME TO rm_moves_g1")
         await current(runs, ["moves"])
     assert await counts(runs, "moves") == expect_counts(ledger, "money-moved")
+
+
+async def test_two_releases(runs, log, ledger, monkeypatch):
+    """Two releases that feed one generation, each in its own pass, don't take it from each other again and again; who is left goes on."""
+    monkeypatch.setattr("projections.feeding.coach.AGAIN_S", 0.05)
+    monkeypatch.setattr("projections.feeding.worker.SILENT_S", 2.0)
+    older = Projections(bank.projection, make_count("moves", MoneyMoved))
+    newer = Projections(bank.projection, make_count("notes", AccountNoted))
+    await log.write(ledger.some(20))
+
+    def fences(*supervisors):
+        return sum(worker.fenced for each in supervisors for worker in each.workers if worker.projection is bank.projection)
+
+    async with serving(runs, older) as one:
+        await runs.current(60)
+        async with serving(runs, newer) as two:
+            for _ in range(15):
+                await log.write(ledger.some(10))
+                await runs.current(60)
+            assert await eventually(lambda: _is_open(one, two), "each says that it is well", 60)
+            assert fences(one, two) <= 4, "a claim of each, and a rebalance or two"
+            assert await runs.rows() == expect(ledger.events)
+        await log.write(ledger.some(10))
+        await runs.current(60)
+    assert await runs.rows() == expect(ledger.events)
+
+
+async def _is_open(*supervisors):
+    return all(worker.pulse.is_open for each in supervisors for worker in each.workers)

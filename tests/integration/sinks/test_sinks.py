@@ -103,8 +103,9 @@ async def test_lost_copy_is_filled_anew(runs, log, ledger, places):
     await client.aclose()
 
 
-async def test_sink_that_goes_away(runs, log, ledger, places, proxy, valkey_url, monkeypatch):
-    """While a sink is away nothing is applied, since nothing may be in the tables alone; when it is back, all goes on."""
+async def test_waits_for_sink(runs, log, ledger, places, proxy, valkey_url, monkeypatch):
+    """Where it is set so, nothing is applied while a sink is away, and nothing is in the tables alone; when it is back, all goes on."""
+    monkeypatch.setenv("REFOLD_SINKS_AWAY", "wait")
     host, _, port = valkey_url.removeprefix("valkey://").partition(":")
     between = await proxy(host, int(port.partition("/")[0]))
     monkeypatch.setenv("REFOLD_SINKS_VALKEY_URL", f"valkey://{between.address}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from eventstore.errors import UsageError
-from projections import Postgres, Projection, Projections, Search, Valkey
+from projections import Postgres, Projection, Search, Valkey
 from projections.release.change import describe_parts, list_changes
 from projections.release.fingerprint import fingerprint
 from tests.bank.events import MoneyMoved
@@ -46,25 +46,10 @@ def test_refused(place, said):
         declare(place)
 
 
-def test_tenants_refused():
-    """A table whose rows belong to tenants has no copies, since nothing there would keep tenants apart."""
-    with pytest.raises(UsageError, match="no row-level security"):
-        Projection("tenants").table(Row, key="account", tenant="account").into(Valkey())
-
-
 def test_one_of_each_kind():
     """A table has at most one copy in each kind of place."""
     with pytest.raises(UsageError, match="has a copy in valkey already"):
         declare(Valkey(), Valkey(ranked=["cents"]))
-
-
-def test_sql_written_refused():
-    """A table that SQL writes has no copies, since nobody is told which rows changed."""
-    projection = Projection("written")
-    projection.table(Row, key="account").into(Valkey())
-    projection.sql(MoneyMoved)(lambda connection, event: None)
-    with pytest.raises(UsageError, match="SQL writes that table"):
-        Projections(projection)
 
 
 def test_changed_sink_is_changed_code():
