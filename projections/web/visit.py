@@ -27,6 +27,7 @@ from projections.settings import WebSettings
 from projections.web.condition import is_known, make_etag
 from projections.web.policy import VARYING, Policy, nobody, settle
 from projections.web.problem import Refused
+from projections.web.seal import Seal
 from projections.web.wish import AS_OF, GENERATION, TOKEN, Wish, read_wish, write_builds
 
 STALE = "Refold-Stale"
@@ -40,6 +41,7 @@ class Visit:
         self._policy = policy
         self._settings = settings
         self._request = request
+        self._seal = Seal.of(settings.token_keys.get_secret_value() if settings.token_keys else None)
         self._lock = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._session: AsyncSession | None = None
@@ -69,7 +71,7 @@ class Visit:
         return self._session
 
     async def _begin(self, names: frozenset[str], *, stale: bool, conditional: bool) -> AsyncSession:
-        wish = read_wish(self._request, self._settings.cookie, query=self._policy.as_of is not nobody)
+        wish = read_wish(self._request, self._settings.cookie, self._seal, query=self._policy.as_of is not nobody)
         await self._permit(wish)
         is_stale = not await self._catch_up(wish, names, stale=stale)
         tenant = await settle(self._policy.tenant(self._request))
@@ -140,14 +142,14 @@ class Visit:
         told = {name: value for name, value in self._told.items() if name != "ETag" or status in {200, 304}}
         if self._tokens:
             bookmark = await self._models.bookmark(*self._tokens) | self._carried()
-            told[TOKEN] = str(bookmark)
+            told[TOKEN] = self._seal.write(str(bookmark))
             if self._settings.cookie:
-                told["Set-Cookie"] = self._bake(str(bookmark))
+                told["Set-Cookie"] = self._bake(told[TOKEN])
         return told
 
     def _carried(self) -> Bookmark:
         try:
-            return read_wish(self._request, self._settings.cookie, query=False).bookmark
+            return read_wish(self._request, self._settings.cookie, self._seal, query=False).bookmark
         except Refused:
             return Bookmark()
 

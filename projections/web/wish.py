@@ -18,6 +18,7 @@ from starlette.requests import Request
 
 from projections.serving.bookmark import Bookmark
 from projections.web.problem import Refused
+from projections.web.seal import UNSEALED, Seal
 
 TOKEN = "Refold-Token"  # noqa: S105 - a header's name
 AS_OF = "Refold-As-Of"
@@ -35,29 +36,32 @@ class Wish:
     generations: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-def read_wish(request: Request, cookie: str, *, query: bool) -> Wish:
+def read_wish(request: Request, cookie: str, seal: Seal = UNSEALED, *, query: bool) -> Wish:
     """Read what *request* asks for; *cookie* is the name of the cookie with a bookmark ("" = none), *query* whether `?as_of=` counts.
 
-    Raises Refused for a header that can't be read. A cookie that can't is passed over: its browser has no way to put it right.
+    *seal* tells tokens that others made. Raises Refused for a header that can't be read.
+
+    A cookie that can't is passed over: its browser has no way to put it right.
     """
     told = request.headers.get(AS_OF) or (request.query_params.get(QUERY) if query else None)
     return Wish(
-        _read_bookmark(request.headers.get(TOKEN, "")) | _read_cookie(request.cookies.get(cookie, "") if cookie else ""),
+        _read_bookmark(request.headers.get(TOKEN, ""), seal)
+        | _read_cookie(request.cookies.get(cookie, "") if cookie else "", seal),
         _read_time(told) if told else None,
         _read_builds(request.headers.get(GENERATION, "")),
     )
 
 
-def _read_bookmark(text: str) -> Bookmark:
+def _read_bookmark(text: str, seal: Seal) -> Bookmark:
     try:
-        return Bookmark.parse(text)
+        return Bookmark.parse(seal.read(text))
     except ValueError as error:
         raise Refused(f"{TOKEN}: {error}. Send back what an answer's {TOKEN} said, or leave it out.") from None
 
 
-def _read_cookie(text: str) -> Bookmark:
+def _read_cookie(text: str, seal: Seal) -> Bookmark:
     try:
-        return Bookmark.parse(text)
+        return Bookmark.parse(seal.read(text))
     except ValueError:
         return Bookmark()
 

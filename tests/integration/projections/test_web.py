@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 from starlette.responses import JSONResponse
 
 from eventstore import event
@@ -318,3 +319,21 @@ async def test_fastapi(runs, log, ledger, models):
         late = await client.get("/total")
         assert (late.status_code, late.json()["type"]) == (503, "urn:refold:late")
         assert "/total" in (await client.get("/openapi.json")).json()["paths"]
+
+
+async def test_forged_tokens(runs, log, ledger, models):
+    """With a key a token of this app is waited for; an invented one is refused at once, in a cookie passed over, and opens no session."""
+    await log.write(ledger.some(20))
+    await runs.serve(release1.app)
+    never = Bookmark.parse("0:9999999999.9999999999")
+    async with served(make_app(models, wait_s=60, token_keys=SecretStr("new,old"))) as client:
+        answer = await client.post("/write", content=str(ledger.events[-1].token))
+        assert (await client.get("/total")).json()["cents"] == cents_of(ledger.events)
+        own = {"Refold-Token": answer.headers["refold-token"]}
+        client.cookies.clear()
+        assert (await client.get("/total", headers=own)).status_code == 200
+        refused = await client.get("/total", headers={"Refold-Token": str(never)})
+        assert (refused.status_code, refused.json()["type"]) == (400, "urn:refold:bad-request")
+        assert (await client.get("/total", headers={"Cookie": f"refold_token={never}"})).status_code == 200
+    async with served(make_app(models, wait_s=60, token_keys=SecretStr("newest,new"))) as client:
+        assert (await client.get("/total", headers=own)).status_code == 200, "a key that was changed is known for a while"

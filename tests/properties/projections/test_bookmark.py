@@ -13,6 +13,7 @@ from projections.serving import Bookmark
 from projections.serving.bookmark import MOST
 from projections.web.condition import is_known, make_etag
 from projections.web.problem import Refused
+from projections.web.seal import Seal
 from projections.web.wish import read_wish, write_builds
 
 NUMBERS = st.integers(0, 2**63 - 1)
@@ -127,3 +128,18 @@ def test_known(told, known):
     assert is_known(ask({"If-None-Match": told}), 'W/"a"') == known
     assert is_known(ask({"If-None-Match": told}, "HEAD"), 'W/"a"') == known
     assert not is_known(ask({"If-None-Match": told}, "POST"), 'W/"a"')
+
+
+@given(MARKS, st.lists(st.text("abc", min_size=1), min_size=1, max_size=3, unique=True), st.integers(0, 200))
+def test_seal_tells_forged(mark, keys, place):
+    """What a key sealed is read with it, however many came since; with another key, without seal, or with one sign changed it is not."""
+    sealed = Seal([keys[0]]).write(str(mark))
+    assert Seal.of(",".join(["newer", *keys])).read(sealed) == str(mark)
+    assert Seal().write(str(mark)) == str(mark)
+    if not mark:
+        return
+    at = place % len(sealed)
+    changed = sealed[:at] + ("0" if sealed[at] != "0" else "1") + sealed[at + 1 :]
+    for forged, known in ((sealed, "other"), (str(mark), keys[0]), (changed, keys[0]), (f"{mark}~", keys[0])):
+        with pytest.raises(ValueError, match="gave out"):
+            Seal([known]).read(forged)
