@@ -62,6 +62,11 @@ class Chaos:
     def __init__(self, projection: Projection, seed: int = 0) -> None:
         if any(each.source is not EVENTS for each in projection.all_handlers):
             raise UsageError(f"{projection.name}: chaos makes events, and this projection reads a captured table too")
+        if projection.joins:
+            raise UsageError(
+                f"{projection.name}: chaos folds without a database, and this projection has joins. Replay it: a rebuild "
+                "that differs from the live rows is refused."
+            )
         self.projection = projection
         self.seed = seed
         self.said: list[str] = []

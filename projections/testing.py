@@ -68,6 +68,8 @@ class Fold:
         for number, given in enumerate(self._events, start=1):
             stream, event = cast("tuple[str, object]", given) if isinstance(given, tuple) else (_STREAM, given)
             self._apply(rows, _envelope(number, stream, event))
+        for join in self._projection.joins:
+            join.fill(rows[join.table.name].values(), rows[join.past.name].values())
         return rows
 
     def _apply(self, rows: dict[str, dict[Any, Any]], envelope: Envelope[Any]) -> None:

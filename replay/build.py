@@ -239,6 +239,9 @@ class Builder:
         return batch
 
     async def _absorb(self, batch: Batch) -> bool:
+        if self._pipeline.is_stepwise:
+            await self._pipeline.apply(batch, {})
+            return True
         carefully = any(self.vector.get(each, 0) < until for each, until in self._careful_until.items())
         try:
             await self._pipeline.absorb(batch, {}, carefully=carefully)

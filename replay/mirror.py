@@ -56,7 +56,8 @@ def find_mirrors(
             captured = [each for each in mine if isinstance(each.source, CapturedTable) and each.source.topic(kafka) in topics]
             if not captured:
                 continue
-            obstacle = find_obstacle(mine, captured)
+            past = [each.past.name for each in projection.joins if each.table is table]
+            obstacle = f"is joined with {', '.join(past)}" if past else find_obstacle(mine, captured)
             if obstacle is None:
                 source = captured[0].source
                 assert isinstance(source, CapturedTable)

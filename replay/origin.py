@@ -31,7 +31,7 @@ from projections.fold.sheet import Sheet
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
 from projections.release.fingerprint import fingerprint
-from replay.address import Address, is_streamed, is_written
+from replay.address import Address, is_streamed, is_written, require_unjoined
 from replay.history import read_history, require_whole
 from replay.rehearsal import Rehearsal, opened_scratch
 from replay.settings import ReplaySettings
@@ -98,7 +98,12 @@ class Explainer:
         self.is_own = generation.fingerprint == fingerprint(projection)
 
     async def explain(self, addresses: Sequence[Address]) -> list[Origin]:
-        """Explain all of *addresses*: the log is read once for rows that are folded, and once for those that SQL wrote."""
+        """Explain all of *addresses*: the log is read once for rows that are folded, and once for those that SQL wrote.
+
+        Raises UsageError for rows that a join completes.
+        """
+        for each in addresses:
+            require_unjoined(self.projection, each.table)
         async with checkout(self._engine) as connection, every_tenant(connection, self.projection), connection.transaction():
             await connection.execute(load("replay", "begin_snapshot"))
             scene = await look(connection, self.projection, self.generation, addresses, typed=self.is_own)

@@ -35,7 +35,7 @@ from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
 from projections.readmodels.scratch import Scratch
 from projections.release.fingerprint import fingerprint
-from replay.address import Address, is_written
+from replay.address import Address, is_written, require_unjoined
 from replay.history import read_history, require_whole
 from replay.origin import narrow, same
 from replay.rehearsal import Rehearsal, opened_scratch
@@ -120,7 +120,8 @@ class Repair:
         self._copies = Copies(generation)
 
     async def mend(self, selection: Selection, *, samples: int, dry_run: bool = False) -> Outcome:
-        """Make the selected rows anew and write those that differ; *dry_run* writes nothing."""
+        """Make the selected rows anew and write those that differ; *dry_run* writes nothing. Raises UsageError for joined rows."""
+        require_unjoined(self.projection, selection.address and selection.address.table)
         async with (
             opened_keyring(self._engine) as keyring,
             checkout(self._engine) as connection,

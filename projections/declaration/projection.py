@@ -23,6 +23,7 @@ from eventstore.source import OrderedSource, Source
 from projections.declaration.aggregate import Aggregate
 from projections.declaration.effect import NOW, Effect, declare_effect
 from projections.declaration.grouping import By, Grouping, group
+from projections.declaration.join import Join, declare_join
 from projections.declaration.sink import Place, Sink
 from projections.declaration.table import Table, snake
 from projections.order.mark import Mark, name_marks
@@ -98,6 +99,7 @@ class Projection:
         self.effects: list[Effect] = []
         self.checks: list[Check] = []
         self.sinks: list[Sink[Any, Place]] = []
+        self.joins: list[Join] = []
 
     def __repr__(self) -> str:
         return f"Projection({self.name!r}, version={self.version})"
@@ -236,6 +238,8 @@ class Projection:
     def owns(self, table: Table[Any]) -> bool:
         """Say whether each row of *table* is only ever written by one partition's owner, so that no lock is needed."""
         mine = [each for each in self.handlers if each.table is table]
+        if any(table in (each.table, each.past) for each in self.joins):
+            return False
         if not mine:
             return all(each.apart for each in self.sql_handlers)
         return all(each.key is None or each.adds for each in mine) and len({each.source.name for each in mine}) <= 1
@@ -280,6 +284,26 @@ class RowTable(Table[R], Generic[R]):
             raise UsageError(f"table {self.name!r} has a copy in {place.kind} already")
         self.projection.sinks.append(sink)
         return sink
+
+    def join(self, past: RowTable[Any], *, on: str | Sequence[str], at: str, sets: str | Sequence[str]) -> Callable[[F], F]:
+        """Complete each row with what *past* said at the row's own time: `function(row, version)` gives the columns *sets*.
+
+        *past* is a table of versions of this projection, the last column of its key being the time from which one holds. The row's
+        columns *on* name the key, its column *at* the time. The function gets the newest version that is not newer, None = nothing
+        was known yet, and gives a value, or a tuple of them; it runs again whenever the row changes or a version comes, however late.
+        Handlers find None in the columns *sets*.
+        """
+        make = declare_join(self, past, on, at, sets)
+
+        def declare(function: F) -> F:
+            made = make(function)
+            index = (*made.on, made.at)
+            if index not in [tuple(column.name for column in each.columns) for each in self.indexes]:
+                self.indexes.append(sa.Index(f"{self.name}_{'_'.join(index)}", *(self.table.c[each] for each in index)))
+            self.projection.joins.append(made)
+            return function
+
+        return declare
 
     def derive(self, grouping: Grouping) -> None:
         """Let the rows be what *grouping* declares."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from eventstore.errors import UsageError
+from projections.declaration.join import check_joins
 from projections.declaration.projection import Projection
 
 PACKAGES = ("eventstore", "projections", "cdc", "replay", "compose")
@@ -25,6 +26,8 @@ class Projections:
             if not each.all_handlers and not each.effects:
                 raise UsageError(f"projection {each.name!r} has no handler: declare one with @table.on(Event)")
             self._by_name[each.name] = each
+            adding = {every.table.name for every in each.handlers if every.adds}
+            check_joins(each.joins, adding | {every.name for every in each.free_tables})
 
     def named(self, name: str) -> Projection:
         """Find a projection. Raises UsageError with the nearest known names."""

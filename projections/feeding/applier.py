@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -21,6 +21,7 @@ from projections.control.generation import Generation
 from projections.control.parking import Patience, park
 from projections.declaration.projection import Projection
 from projections.effects.dispatch import Dispatch, Errand
+from projections.feeding.completion import Completion
 from projections.fold.fold import Folder
 from projections.fold.step import Failure, HalfApplied, HandlerFailed, Plan, SweepFailed
 from projections.order.mark import HISTORY, Mark
@@ -60,6 +61,7 @@ class Applier:
         self._projection = projection
         self._connection = connection
         self._freehand = Freehand(projection, generation.schema_name, connection)
+        self._completion = Completion(projection, generation.schema_name, self.folder.sheets, self.folder.describe)
         self._waiting: list[Plan] = []
         self._spoilt: dict[tuple[str, int, int], str] = {}
         self._failures: list[Failure] = []
@@ -149,6 +151,7 @@ class Applier:
         except Exception as error:
             cause = None if self._opener else error
             raise HandlerFailed(f"a row can't be looked for: {self.folder.describe(error)}") from cause
+        self._completion.strip()
 
     async def _admit(self, plans: Sequence[Plan]) -> None:
         """Decide which records of ordered sources are new, by their marks, and what they amount to."""
@@ -156,6 +159,7 @@ class Applier:
             if plan.ledger is not None:
                 await self._load_rows({plan.ledger.sheet.table.name: plan.mark_keys()})
                 self._failures.extend(self.folder.admit(plan))
+                self._set_aside(plan)
 
     async def _sweep(self) -> None:
         """Let handlers take away the rows that went without a word, which are those whose marks lie below the floor."""
@@ -215,6 +219,24 @@ class Applier:
         finally:
             await asyncio.wait([work])
         work.result()
+        await self._complete(plans, carefully=carefully)
+
+    async def _complete(self, plans: Sequence[Plan], *, carefully: bool) -> None:
+        """Write the versions that the fold made, then fill the joined columns of the rows that it made."""
+        if versions := self._completion.versions:
+            self._completion.note(plans, carefully=carefully)
+            await self._write_rows(again=True, only=versions)
+            for name in versions:
+                self.folder.sheets[name].settle()
+            await self._completion.fill(self._connection)
+
+    async def _complete_late(self) -> None:
+        """Fill the joined columns anew in rows that were there before the versions of their time."""
+        if self._completion.versions:
+            self.folder.settle()
+            async for _ in self._completion.find_late(self._connection):
+                await self._write_rows(again=True)
+                self.folder.settle()
 
     def _fold(self, plans: Sequence[Plan], *, carefully: bool) -> None:
         for plan in plans:
@@ -226,17 +248,19 @@ class Applier:
     async def _write(self) -> None:
         await self._write_rows()
         await self._sweep()
+        await self._complete_late()
         await self.read_model.note_lost(self._connection, self.generation.id, self._lost)
         for failure in self._failures:
             await self._park(failure)
 
-    async def _write_rows(self, *, again: bool = False) -> None:
+    async def _write_rows(self, *, again: bool = False, only: Collection[str] | None = None) -> None:
         self.folder.seal()
         if again:
             await self.read_model.begin_again(self._connection)
         try:
-            for sheet in self.folder.sheets.values():
-                await self.read_model.write(self._connection, sheet)
+            for name, sheet in self.folder.sheets.items():
+                if only is None or name in only:
+                    await self.read_model.write(self._connection, sheet)
         except ConnectionLost:
             raise
         except Exception as error:

@@ -7,7 +7,7 @@ writes nothing. A live worker commits every batch; a replay, alone with its tabl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -36,7 +36,8 @@ FIRST_KEYS = 300_000
 class Pipeline(Applier):
     """Applies one generation's records over one connection, which it does not share.
 
-    *exclusive*: no other process writes this generation's tables, so rows may stay in memory between commits.
+    *exclusive*: no other process writes this generation's tables, so rows may stay in memory between commits; not those of a projection
+    with joins, which are looked up in the database.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Pipeline(Applier):
         self.applied = 0
         self.parked = 0
         self.mended = 0
-        self._exclusive = exclusive
+        self._exclusive = exclusive and not projection.joins
         self._sources = {topics[each.name]: each for each in projection.sources}
         swept = any(generation.topics.get(each, 1) > 1 for each in self.folder.ledgers)
         self._shares = swept or not all(projection.owns(each) for each in projection.tables)
@@ -88,7 +89,7 @@ class Pipeline(Applier):
     async def _fills_alone(self) -> bool:
         """Say whether all rows that the tables will have are this pipeline's, as long as its partitions are."""
         every = {(topic, each) for topic, count in self.generation.topics.items() for each in range(count)}
-        asks = bool(self._projection.sql_handlers)
+        asks = bool(self._projection.sql_handlers or self._projection.joins)
         return every <= self.held.keys() and not asks and await self.read_model.is_empty(self._connection)
 
     def forget(self) -> None:
@@ -98,6 +99,9 @@ class Pipeline(Applier):
         self._failures.clear()
         self._lost.clear()
         self._waiting.clear()
+        self._completion.forget()
+        self.read_model.forget()
+        self.copies.forget()
 
     @property
     def pending(self) -> int:
@@ -168,6 +172,11 @@ class Pipeline(Applier):
             moves = {each: (self.held[each].next_offset, move.next_offset) for each, move in self._moves.items()}
             await self.dispatch.record(self._connection, moves, self._list_errands(plans, self._failures))
 
+    @property
+    def is_stepwise(self) -> bool:
+        """Whether every batch is to be applied and committed at once (`apply`), because the database is asked meanwhile."""
+        return bool(self._projection.joins)
+
     async def absorb(self, batch: Batch, seen: Mapping[Partition, int], *, carefully: bool = False) -> None:
         """Fold *batch* in memory; `commit` writes it. Raises HandlerFailed: forget, seek back to the last commit, and go carefully."""
         if self.folder.is_whole and not self.folder.parked and not carefully:
@@ -210,12 +219,11 @@ class Pipeline(Applier):
 
     async def _write(self) -> None:
         """Write to the tables, and what they took to the sinks: a copy has whatever the checkpoint says, when this commits."""
-        self.copies.forget()
         await super()._write()
         await self.copies.write(self.held, self._moves)
 
-    async def _write_rows(self, *, again: bool = False) -> None:
-        await super()._write_rows(again=again)
+    async def _write_rows(self, *, again: bool = False, only: Collection[str] | None = None) -> None:
+        await super()._write_rows(again=again, only=only)
         self.copies.note(self.folder.sheets)
 
     async def fill_copies(self) -> list[Comparison]:
@@ -373,4 +381,5 @@ class Pipeline(Applier):
         self._failures.clear()
         self._lost.clear()
         self._waiting.clear()
+        self._completion.forget()
         self.folder.settle()

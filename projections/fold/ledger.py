@@ -77,10 +77,10 @@ class Ledger:
     def remove(self, marks: Iterable[Mark]) -> list[Message]:
         """Give the messages by which the rows of *marks* go, and drop the marks: below the floor none is needed."""
         found: list[Message] = []
-        sweep = self.history.sweep
+        find_sweep = self.history.find_sweep
         for mark in marks:
             self.put(mark.key, None)
-            found.append(self.source.remove(mark.key, mark.row, sweep))
+            found.append(self.source.remove(mark.key, mark.row, find_sweep(mark.order, mark.at)))
         return found
 
     def _sweep(self) -> list[Message]:
@@ -103,7 +103,7 @@ class Ledger:
         alive = mark is not None and mark.alive
         covered = mark is not None and history.covers(mark.order, mark.at)
         if mark is not None and alive and (covered or place.act == "appear"):
-            sweep = history.sweep if covered else Sweep("unseen", place.order, place.at)
+            sweep = history.find_sweep(mark.order, mark.at) if covered else Sweep("unseen", place.order, place.at)
             found.append(self.source.remove(key, mark.row, sweep))
             alive = False
         row = self.source.recall(message.body) if self._recalls and place.act != "vanish" else None

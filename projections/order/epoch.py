@@ -73,8 +73,8 @@ class History:
     """The epochs of one source, how far each partition is, and the *floor*: no row whose last message is below it exists any more.
 
     *partitions* is how many the source's topic has. The floor is at a truncate, or at the beginning of the epoch whose snapshot ended.
-    *swept* is the floor up to which rows were removed. *awaited* is the epoch whose snapshot has ended in one of several partitions: its
-    rows may still be to come in others, up to *until*, which is where they ended when the end was known.
+    *swept* is the floor up to which rows were removed, *floors* came since. *awaited* is the epoch whose snapshot has ended in
+    one of several partitions: its rows may still be to come in others, up to *until*, which is where they ended when the end was known.
     """
 
     def __init__(self, partitions: int = 1) -> None:
@@ -84,6 +84,7 @@ class History:
         self.floor: Order = NOTHING
         self.swept: Order = NOTHING
         self.floor_at = 0
+        self.floors: list[tuple[Order, int]] = []
         self.ended = 0
         self.awaited: int | None = None
         self.until: dict[int, int] = {}
@@ -132,10 +133,21 @@ class History:
         """Let no row exist whose last message is below *order*, a place of time *at*."""
         if order > self.floor:
             self.floor, self.floor_at = order, at
+            self.floors = [each for each in self.floors if each[0] > self.swept] + [(order, at)]
 
-    @property
-    def sweep(self) -> Sweep:
-        """What removed the rows below the floor."""
+    def find_sweep(self, order: Order, at: int) -> Sweep:
+        """Give what removed a row below the floor whose last message stood at *order*, of time *at*: the first floor that did."""
+        newest = self.floor, self.floor_at
+        due = [each for each in self.floors if self.swept < each[0] < newest[0]]
+        try:
+            for self.floor, self.floor_at in due:
+                if self.covers(order, at):
+                    return self._tell_sweep()
+        finally:
+            self.floor, self.floor_at = newest
+        return self._tell_sweep()
+
+    def _tell_sweep(self) -> Sweep:
         epoch, commit, event, rank = self.floor
         if rank == _RANKS["sweep"]:
             return Sweep("truncate", (commit, event), self.floor_at)
@@ -240,6 +252,7 @@ class History:
         if self.floor[3] == _RANKS["sweep"] and not made.is_after(self.floor[1:3], self.floor_at):
             _, commit, event, rank = self.floor
             self.floor = (number, commit, event, rank)  # a truncate that another partition met first
+            self.floors.append((self.floor, self.floor_at))
         return number
 
     def write(self) -> str:
@@ -249,6 +262,7 @@ class History:
             "highs": {str(number): each for number, each in self.highs.items()},
             "floor": self.floor,
             "floor_at": self.floor_at,
+            "floors": [each for each in self.floors if each[0] > self.swept],
             "swept": self.swept,
             "ended": self.ended,
             "awaited": self.awaited,
@@ -265,6 +279,7 @@ class History:
         made.highs = {int(number): High(*each) for number, each in facts["highs"].items()}
         (made.floor, made.swept) = (tuple(facts[each]) for each in ("floor", "swept"))
         made.floor_at = facts["floor_at"]
+        made.floors = [(tuple(order), at) for order, at in facts.get("floors", ())]
         made.ended, made.awaited = facts["ended"], facts["awaited"]
         made.until = {int(number): offset for number, offset in facts["until"].items()}
         return made

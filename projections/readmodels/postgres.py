@@ -100,6 +100,10 @@ class ReadModel:
         for name in self._staged:
             await connection.execute(self._statements[name].unstage)
 
+    def forget(self) -> None:
+        """Forget what was brought in: its transaction is over, and so may be the table that it was brought into."""
+        self._staged.clear()
+
     async def _is_guarded(self, connection: Connection, table: Table[Any]) -> bool:
         """Say whether row-level security holds for this session, so that COPY into the table itself is refused."""
         row = await (await connection.execute(self._statements[table.name].is_guarded)).fetchone()
@@ -231,7 +235,8 @@ async def create_tables(connection: SqlAlchemyConnection, projection: Projection
     for marks in projection.marks.values():
         await translated.execute(CreateTable(marks.table, if_not_exists=True))
         await connection.exec_driver_sql(compose_hiding(marks, schema).as_string(None))
-    for table in projection.free_tables:  # their handlers look rows up while they are built
+    joined = [each for each in projection.tables if any(each is join.table for join in projection.joins)]
+    for table in [*projection.free_tables, *joined]:  # rows are looked up while they are built
         for index in table.indexes:
             await translated.execute(CreateIndex(index, if_not_exists=True))
 

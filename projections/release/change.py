@@ -14,9 +14,17 @@ from eventstore.event import registry as events
 from eventstore.meaning import describe_defaults, describe_event, digest, shorten
 from projections.declaration.projection import EVENTS, Handler, Projection
 from projections.declaration.table import Table
+from projections.release.fingerprint import describe_join
 
 Parts = Mapping[str, Any]
-_KINDS = {"handlers": "handler", "rows": "row class", "events": "event", "shapes": "key, indexes or tenant of", "sinks": "sink"}
+_KINDS = {
+    "handlers": "handler",
+    "rows": "row class",
+    "events": "event",
+    "shapes": "key, indexes or tenant of",
+    "sinks": "sink",
+    "joins": "join",
+}
 
 
 def describe_parts(projection: Projection) -> dict[str, Any]:
@@ -35,6 +43,7 @@ def describe_parts(projection: Projection) -> dict[str, Any]:
         "handlers": {name: shorten(sorted(found)) for name, found in handlers.items()},
         "events": {each.name: shorten(describe_event(each)) for each in events if each.name in wanted},
         "sinks": {str(each): shorten(each.describe()) for each in projection.sinks},
+        "joins": {f"{each.table.name} with {each.past.name}": shorten(describe_join(each)) for each in projection.joins},
     }
 
 
@@ -48,7 +57,7 @@ def list_changes(old: Parts, new: Parts) -> list[str]:
     for part, words in _KINDS.items():
         before, after = old.get(part, {}), new.get(part, {})
         gone, come = sorted({*before} - {*after}), sorted({*after} - {*before})
-        if part in {"handlers", "events", "sinks"}:
+        if part in {"handlers", "events", "sinks", "joins"}:
             found += [f"{words} {each} is gone" for each in gone] + [f"{words} {each} is new" for each in come]
         found += [f"{words} {each} changed" for each in sorted({*before} & {*after}) if before[each] != after[each]]
     return found

@@ -11,6 +11,7 @@ from typing import Any
 
 from eventstore.event import registry as events
 from eventstore.meaning import describe_defaults, describe_event, digest, shorten
+from projections.declaration.join import Join
 from projections.declaration.projection import EVENTS, Projection
 from projections.declaration.table import Table
 
@@ -18,6 +19,7 @@ from projections.declaration.table import Table
 def fingerprint(projection: Projection) -> str:
     """Give 12 hex digits. Raises UsageError for nothing: code without source counts by its bytecode."""
     sinks = {"sinks": sorted(each.describe() for each in projection.sinks)} if projection.sinks else {}
+    joins = {"joins": [describe_join(each) for each in projection.joins]} if projection.joins else {}
     marks = {"marks": [each.ddl() for each in projection.marks.values()]} if projection.marks else {}
     return shorten(
         {
@@ -25,11 +27,17 @@ def fingerprint(projection: Projection) -> str:
             "tables": [_describe_table(each) for each in projection.tables],
             "handlers": sorted(_describe_handlers(projection)),
             "upcasters": _describe_upcasters(projection),
+            **joins,
             **marks,
             **sinks,
             **_describe_sources(projection),
         }
     )
+
+
+def describe_join(join: Join) -> str:
+    """Give what the joined columns depend on beside the rows."""
+    return " ".join([join.table.name, join.past.name, *join.on, join.at, *join.sets, digest(join.function)])
 
 
 def _describe_table(table: Table[Any]) -> list[Any]:

@@ -125,6 +125,8 @@ def _starts(projection: Projection) -> Iterator[tuple[str, Any]]:
         yield f"the handler of {each.message} for {each.table.name}", each.function
         if each.key:
             yield f"the key of {each.message} for {each.table.name}", each.key
+    for each in projection.joins:
+        yield f"the join of {each.table.name} with {each.past.name}", each.function
     for each in projection.sql_handlers:
         yield f"the SQL handler of {each.message}", each.function
     yield from _default_starts(projection)
