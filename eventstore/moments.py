@@ -47,6 +47,8 @@ MOMENTS: Final[Mapping[str, str]] = {
     "swap.views_made": "the views show it too; nobody feeds it",
     "replay.handed_over": "workers feed it, or nobody does yet; the run has not noted its end",
     "gc.before_drop": "a retired generation is about to lose its tables",
+    "derive.before_commit": "derived events are in the log; their transaction is open",
+    "derive.after_commit": "they are visible; the outbox still has them",
     "effect.claimed": "an effect is this worker's; it is not carried out",
     "effect.carried_out": "it is carried out; that is not noted",
     "effect.crossed_off": "that is noted",

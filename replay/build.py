@@ -61,6 +61,11 @@ class Builder:
         return self._pipeline.vector
 
     @property
+    def generation(self) -> Generation:
+        """The generation that is built."""
+        return self._pipeline.generation
+
+    @property
     def partitions(self) -> list[Partition]:
         """The partitions that this process builds: every one of the generation's topics, or its part of them."""
         if self._part is not None:

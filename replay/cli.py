@@ -25,9 +25,10 @@ from projections.copies import follow, show_live
 from projections.readmodels.views import move_views
 from projections.settings import ProjectionSettings
 from replay.bound import is_bounded
+from replay.chain import describe_chain, wait_level
 from replay.collect import collect
 from replay.cost import require_room
-from replay.cutover import swap, wait_for_workers
+from replay.cutover import swap
 from replay.inquiry import add_inquiries
 from replay.operator import operating
 from replay.progress import Reporter
@@ -116,10 +117,13 @@ async def _replay(arguments: argparse.Namespace, output: Output) -> int:
             limits = ReplaySettings()
             replay = Replay(projection, engine, reporter, kafka=KafkaSettings(), settings=limits, choices=choices)
             plan = await replay.plan()
+            async with checkout(engine) as connection:
+                chain = await describe_chain(connection, require_app(arguments.app, settings), projection)
+            lines = ["Plan", *plan.lines(), *(f"  chain    {each}" for each in chain)]
             if arguments.dry_run:
-                output.result(_plan_facts(plan), "\n".join(["Plan", *plan.lines()]))
+                output.result({**_plan_facts(plan), "chain": chain}, "\n".join(lines))
             elif not output.json:
-                output.progress("\n".join(["Plan", *plan.lines()]))
+                output.progress("\n".join(lines))
             require_room(plan.cost, limits.disk_reserve_mib << 20)
             if arguments.strict and plan.warnings:
                 raise PreconditionFailed(
@@ -213,7 +217,7 @@ async def _make_live(engine: AsyncEngine, target: Generation, arguments: argpars
     done = await swap(
         engine,
         target,
-        wait_for_workers(engine, target),
+        wait_level(engine, KafkaSettings(), target),
         action=action,
         grace_s=settings.grace_s,
         limit_s=limits.swap_s,

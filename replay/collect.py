@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import PreconditionFailed
+from eventstore.log.admin import Admin
 from eventstore.moments import reach
 from eventstore.postgres.engine import Connection, checkout
+from eventstore.settings import KafkaSettings
 from projections.control.catalogue import find_live, list_generations, move, note
 from projections.control.generation import UNFINISHED, Generation, State
+from projections.control.outbox import drop_derived, list_readers
 from projections.copies import drop_copies
+from projections.feeding.deriving import find_derived
 from projections.readmodels.postgres import drop_schema
 from projections.readmodels.views import find_dependents, move_views, name_home
 from projections.release.loss import drop_lost
 from replay.bound import is_bounded
+
+log = logging.getLogger(__name__)
 
 
 def find_garbage(known: list[Generation], now: datetime, *, force: bool, bounded: bool = False) -> list[Generation]:
@@ -31,19 +38,34 @@ def find_garbage(known: list[Generation], now: datetime, *, force: bool, bounded
 
 async def collect(engine: AsyncEngine, projection: str | None, *, force: bool, bounded: bool = False) -> list[Generation]:
     """Drop the garbage of *projection* (None = of all): tables first, then the note that they are gone, so a crash repeats the drop."""
+    gone: list[Generation] = []
     async with checkout(engine) as connection:
         garbage = find_garbage(await list_generations(connection, projection), datetime.now(UTC), force=force, bounded=bounded)
-        for each in garbage:
+        for each in sorted(garbage, key=lambda each: each.id, reverse=True):  # who reads what another derives is younger
+            topic = find_derived(each)
+            if topic is not None and (readers := await list_readers(connection, topic)):
+                log.warning("%s is kept, for %s reads what it derives; replay that first", each, ", ".join(readers))
+                continue
             await _require_unread(engine, connection, each)
             reach("gc.before_drop")
             await drop_copies(each)
+            if topic is not None:
+                await _drop_topic(connection, each, topic)
             async with engine.begin() as transaction:
                 await drop_schema(transaction, each.schema_name)
             await drop_lost(connection, each.id)
             failed = await move(connection, each, State.FAILED) if each.state in UNFINISHED else each
             dropped = await move(connection, failed, State.DROPPED)
             await note(connection, "drop", dropped, origin=None, detail={})
-    return garbage
+            gone.append(each)
+    return gone
+
+
+async def _drop_topic(connection: Connection, generation: Generation, topic: str) -> None:
+    """Delete what *generation* derived, in the log and on its way there."""
+    await drop_derived(connection, generation.id)
+    async with Admin.open(KafkaSettings()) as admin:
+        await admin.delete_topics([topic])
 
 
 async def _require_unread(engine: AsyncEngine, connection: Connection, generation: Generation) -> None:

@@ -93,7 +93,7 @@ class Explainer:
         self.generation = generation
         self._engine = engine
         self._kafka = kafka
-        self._topics = name_topics(projection, kafka)
+        self._topics = name_topics(projection, kafka, generation.topics)
         self._veiled = projection.has_personal and not reveal
         self.is_own = generation.fingerprint == fingerprint(projection)
 

@@ -63,7 +63,7 @@ async def fold_part(task: dict[str, Any], voice: Voice) -> None:
         if generation.fingerprint != fingerprint(projection):
             raise PreconditionFailed(f"{generation} is built by other code than {task['app']} holds by now")
         async with every_tenant(connection, projection):
-            topics = name_topics(projection, kafka)
+            topics = name_topics(projection, kafka, generation.topics)
             pipeline = Pipeline(projection, generation, topics, connection, exclusive=True, opener=Opener(keyring))
             reader = Supply(kafka, task["archive"]).make_reader(generation.consumer_group)
             guard = Guard(engine, projection.name, kafka, settings)

@@ -26,18 +26,20 @@ from eventstore.privacy.opener import Opener
 from eventstore.settings import KafkaSettings
 from projections.control.catalogue import add_detail, create_generation, find_live, list_generations, move, read_audit
 from projections.control.checkpoint import Partition, Vector, read_vector
-from projections.control.generation import UNFINISHED, Generation, State
+from projections.control.generation import Generation, State
 from projections.copies import opened_copies, show_live
 from projections.declaration.projection import EVENTS, Projection
+from projections.feeding.deriving import describe_deriving
 from projections.feeding.pipeline import Pipeline
-from projections.feeding.worker import name_topics
+from projections.feeding.publisher import Publisher, publishing
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel, create_indexes, create_tables
 from projections.release.change import describe_parts, judge_change
 from projections.release.fingerprint import fingerprint
 from projections.release.lint import lint
-from replay.bound import Bound, find_bound, is_bounded
+from replay.bound import Bound, find_bound
 from replay.build import Builder
+from replay.chain import find_begun, find_topics, rush
 from replay.cost import RATE, Cost, find_free, find_rate, measure_schema, scale_size
 from replay.crew import Crew, find_obstacle, share_out
 from replay.cutover import Swap, swap
@@ -73,7 +75,7 @@ class Replay:
         self._kafka = kafka
         self._settings = settings
         self._choices = choices
-        self._topics = name_topics(projection, kafka)
+        self._topics: dict[str, str] = {}
         self._supply = Supply(kafka, choices.archive)
         self._edges: dict[Partition, Edge] = {}
         self._progress = 0, 0
@@ -81,6 +83,8 @@ class Replay:
 
     async def plan(self) -> Plan:
         """Look at the catalogue and the log, change nothing, and say what `run` would do."""
+        async with checkout(self._engine) as connection:
+            self._topics = await find_topics(connection, self.projection, self._kafka, bounded=bool(self._choices.until))
         partitions = await find_partitions(self._kafka, sorted(self._topics.values()))
         wanted = [(topic, number) for topic, count in partitions.items() for number in range(count)]
         kept, end = await find_bounds(self._kafka, wanted)
@@ -107,8 +111,7 @@ class Replay:
         self, connection: Connection, known: Sequence[Generation], first: Vector, end: Vector
     ) -> dict[Partition, Edge]:
         """Find where the log takes over from the store; a build that goes on meets it where it began to."""
-        mine = [each for each in known if each.state in UNFINISHED and is_bounded(each) == bool(self._choices.until)]
-        begun = next((each for each in mine if each.fingerprint == self.fingerprint), None)
+        begun = find_begun(known, self.fingerprint, bounded=bool(self._choices.until))
         if begun is not None and "edges" in begun.detail:
             return recall_edges(begun.detail["edges"])
         live = next((each for each in known if each.state is State.LIVE), None)
@@ -157,6 +160,7 @@ class Replay:
             checkout(self._engine) as connection,
             every_tenant(connection, self.projection),
             opened_copies(self.projection, generation) as copies,
+            publishing(Publisher.of(generation, self._engine, self._kafka)),
         ):
             opener = Opener(keyring)
             pipeline = Pipeline(self.projection, generation, self._topics, connection, exclusive=True, opener=opener)
@@ -313,7 +317,7 @@ class Replay:
                 "replay": "building",
                 "records": plan.records,
                 "parts": describe_parts(self.projection),
-                **({"until": plan.bound.facts()} if plan.bound else {}),
+                **({"until": plan.bound.facts()} if plan.bound else describe_deriving(self.projection, plan.topics, self._topics)),
                 **({"edges": note_edges(self._edges)} if self._edges else {}),
             },
         }
@@ -348,7 +352,7 @@ class Replay:
         swapped = await swap(
             self._engine,
             generation,
-            builder.rush_to,
+            lambda vector: rush(self._engine, self._kafka, builder, vector),
             action="swap",
             grace_s=self._choices.grace_s,
             limit_s=self._settings.swap_s,

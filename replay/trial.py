@@ -138,7 +138,7 @@ class Trial:
             raise VerificationFailed(
                 f"{generation} fails its checks: {'; '.join(report.failed_checks)}. The live generation still serves."
             )
-        same_code = live is not None and live.fingerprint == self._fingerprint
+        same_code = live is not None and live.fingerprint == self._fingerprint and set(live.topics) == set(generation.topics)
         if same_code and not report.is_explained and not choices.accept_differences:
             raise VerificationFailed(
                 f"{generation} was built by the same code as {live} but holds other rows: {'; '.join(map(str, report.tables))}. "

@@ -6,6 +6,7 @@ envelope is only made for a handler that asks for it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from json import JSONDecodeError
 from typing import Any
 
@@ -32,8 +33,8 @@ class EventSource:
     *newer* counts, by type and version, those of a handled type that it passed over because a newer release wrote them.
     """
 
-    name = "events"
-    messages = ()
+    name: str = "events"
+    messages: Sequence[str] = ()
 
     def __init__(self, events: Events = registry, policy: EventSettings | None = None) -> None:
         self._events = events

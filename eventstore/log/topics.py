@@ -29,6 +29,17 @@ async def ensure_events_topic(settings: KafkaSettings) -> str:
     return name
 
 
+async def ensure_topic(settings: KafkaSettings, name: str, partitions: int) -> None:
+    """Make topic *name* like the events topic, if it is missing. Raises PreconditionFailed, HistoryIncomplete when it is another one."""
+    async with Admin.open(settings) as admin:
+        if await admin.create_topic(name, partitions, _configuration(settings)):
+            return
+        found = await admin.wait_visible(name)
+        if found != partitions:
+            raise PreconditionFailed(f"topic {name} has {found} partitions, and what is written there has {partitions}", topic=name)
+        require_kept(name, await admin.configuration(name))
+
+
 def refuse_moved(name: str, told: str, **facts: int) -> NoReturn:
     """Raise PreconditionFailed: topic *name* does not have the partitions that it began with, as *found* says."""
     raise PreconditionFailed(

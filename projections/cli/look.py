@@ -19,6 +19,7 @@ from projections.cli.program import (
 )
 from projections.control.catalogue import list_generations
 from projections.control.generation import State
+from projections.feeding.deriving import find_stale
 from projections.release.outlook import explain, foresee
 from projections.settings import ProjectionSettings
 
@@ -42,9 +43,9 @@ async def _list(arguments: argparse.Namespace, output: Output) -> int:
 async def _plan(arguments: argparse.Namespace, output: Output) -> int:
     app = require_app(arguments.app, ProjectionSettings())
     async with opened_engine("refold projections plan") as engine, checkout(engine) as connection:
-        facts = [await foresee(connection, each) for each in app]
+        facts = [{**await foresee(connection, each), "chain": await find_stale(connection, each)} for each in app]
     short = [{name: each[name] for name in ("projection", "version", "fingerprint", "verdict")} for each in facts]
-    warned = [each for found in facts for each in explain(found)]
+    warned = [each for found in facts for each in (*explain(found), *found["chain"])]
     output.result(facts, "\n".join([table(short), *warned]))
     if arguments.strict and any(each["warnings"] for each in facts):
         raise PreconditionFailed("--strict, and there is code that may give other rows the next time; see the warnings")

@@ -22,6 +22,7 @@ from eventstore.log.events import DocumentSource, EventSource
 from eventstore.source import OrderedSource, Source
 from projections.declaration.aggregate import Aggregate
 from projections.declaration.effect import NOW, Effect, declare_effect
+from projections.declaration.emission import DerivedSource, Emission, Emitter
 from projections.declaration.grouping import By, Grouping, group
 from projections.declaration.join import Join, declare_join
 from projections.declaration.sink import Place, Sink
@@ -99,6 +100,8 @@ class Projection:
         self.effects: list[Effect] = []
         self.checks: list[Check] = []
         self.sinks: list[Sink[Any, Place]] = []
+        self.emissions: list[Emission] = []
+        self.derived = DerivedSource(name)
         self.joins: list[Join] = []
 
     def __repr__(self) -> str:
@@ -245,7 +248,7 @@ class Projection:
         return all(each.key is None or each.adds for each in mine) and len({each.source.name for each in mine}) <= 1
 
 
-class RowTable(Table[R], Generic[R]):
+class RowTable(Table[R], Emitter, Generic[R]):
     """A projection's table, and where its handlers are declared."""
 
     def __init__(
@@ -262,16 +265,16 @@ class RowTable(Table[R], Generic[R]):
         self.projection = projection
         self.grouping: Grouping | None = None
 
-    def on(self, *kinds: type, key: Callable[[Any], Any] | None = None) -> Callable[[F], F]:
+    def on(self, *kinds: type, key: Callable[[Any], Any] | None = None, of: Projection | None = None) -> Callable[[F], F]:
         """Handle events of *kinds*: `handler(event, row)`, or `(event, row, envelope)`, gives the row to keep, None = delete.
 
         *key* gives the row's key from the event: a value, or a tuple in the order of the table's key. Without it the key is the
-        stream's name, and partitions never touch each other's rows, which is faster.
+        stream's name, and partitions never touch each other's rows, which is faster. *of*: events that this projection derives.
         """
 
         def declare(function: F) -> F:
             for kind in kinds:
-                self._add(EVENTS, events.of(kind).name, function, key)
+                self._add(of.derived if of else EVENTS, events.of(kind).name, function, key)
             return function
 
         return declare

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from eventstore.errors import UsageError
+from projections.declaration.emission import find_source, order_chain
 from projections.declaration.join import check_joins
 from projections.declaration.projection import Projection
 
@@ -20,11 +21,12 @@ class Projections:
 
     def __init__(self, *projections: Projection) -> None:
         self._by_name: dict[str, Projection] = {}
-        for each in projections:
+        for each in order_chain(projections):
             if each.name in self._by_name:
                 raise UsageError(f"two projections are called {each.name!r}: a name owns its tables, so each needs its own")
             if not each.all_handlers and not each.effects:
                 raise UsageError(f"projection {each.name!r} has no handler: declare one with @table.on(Event)")
+            find_source(each)
             self._by_name[each.name] = each
             adding = {every.table.name for every in each.handlers if every.adds}
             check_joins(each.joins, adding | {every.name for every in each.free_tables})

@@ -22,6 +22,7 @@ from projections.control.parking import Patience, park
 from projections.declaration.projection import Projection
 from projections.effects.dispatch import Dispatch, Errand
 from projections.feeding.completion import Completion
+from projections.feeding.deriving import write_derived
 from projections.fold.fold import Folder
 from projections.fold.step import Failure, HalfApplied, HandlerFailed, Plan, SweepFailed
 from projections.order.mark import HISTORY, Mark
@@ -252,6 +253,7 @@ class Applier:
         await self.read_model.note_lost(self._connection, self.generation.id, self._lost)
         for failure in self._failures:
             await self._park(failure)
+        await write_derived(self._connection, self.generation, self.folder.tracer.take())
 
     async def _write_rows(self, *, again: bool = False, only: Collection[str] | None = None) -> None:
         self.folder.seal()

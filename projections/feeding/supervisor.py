@@ -18,15 +18,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.log.bounds import find_partitions
 from eventstore.meaning import shorten
-from eventstore.postgres.engine import checkout
+from eventstore.postgres.engine import Connection, checkout
 from eventstore.settings import KafkaSettings
 from projections.control.catalogue import create_generation, find_live, list_generations, lock_pointer, move, note, set_pointer
 from projections.control.generation import FED, Generation, State
+from projections.control.outbox import list_readers
 from projections.copies import follow
+from projections.declaration.emission import find_upstream
 from projections.declaration.projection import EVENTS, Projection
 from projections.declaration.registry import Projections
 from projections.feeding.coach import Coach
-from projections.feeding.worker import Supervised, Transient, Worker, name_topics
+from projections.feeding.deriving import bind_topics, describe_deriving, find_derived
+from projections.feeding.worker import Supervised, Transient, Worker
 from projections.readmodels.postgres import create_indexes, create_tables
 from projections.readmodels.views import move_views
 from projections.release.change import describe_parts
@@ -173,10 +176,11 @@ class Supervisor:
         async with checkout(self._engine) as connection:
             known = await list_generations(connection, projection.name)
             if not known:
-                first = await self._make_first(projection)
-                return [first] if first.fingerprint == self.fingerprints[projection.name] else []
+                first = await self._make_first(connection, projection)
+                return [first] if first and first.fingerprint == self.fingerprints[projection.name] else []
+            over = [each for each in known if _is_over(each) and not await _is_read(connection, each)]
         mine = self.fingerprints[projection.name]
-        own = [each for each in known if each.state in FED and each.fingerprint == mine and not _is_over(each)]
+        own = [each for each in known if each.state in FED and each.fingerprint == mine and each not in over]
         live = next((each for each in known if each.state is State.LIVE), None)
         if live is None and not own:
             self._tell(
@@ -190,12 +194,29 @@ class Supervisor:
             )
         return own
 
-    async def _make_first(self, projection: Projection) -> Generation:
-        topics = await find_partitions(self._kafka, sorted(name_topics(projection, self._kafka).values()))
-        return await make_live(self._engine, projection, self.fingerprints[projection.name], topics, self._kafka.topic_prefix)
+    async def _make_first(self, connection: Connection, projection: Projection) -> Generation | None:
+        """Make the first generation; None = what it reads is derived by nothing yet."""
+        upstream = find_upstream(projection)
+        live = [await find_live(connection, each) for each in upstream]
+        if not all(each and find_derived(each) for each in live):
+            self._tell(("upstream", projection.name), f"{projection.name}: waits for {', '.join(upstream)}, which derive nothing live yet")
+            return None
+        names = await bind_topics(connection, projection, self._kafka)
+        topics = await find_partitions(self._kafka, sorted(names.values()))
+        detail = describe_deriving(projection, topics, names)
+        return await make_live(
+            self._engine, projection, self.fingerprints[projection.name], topics, self._kafka.topic_prefix, detail
+        )
 
 
-async def make_live(engine: AsyncEngine, projection: Projection, mine: str, topics: dict[str, int], prefix: str) -> Generation:
+async def make_live(
+    engine: AsyncEngine,
+    projection: Projection,
+    mine: str,
+    topics: dict[str, int],
+    prefix: str,
+    detail: dict[str, Any] | None = None,
+) -> Generation:
     """Make the first generation of *projection* and point readers at it; when another process was first, give that one."""
     async with engine.begin() as transaction:
         raw: Any = (await transaction.get_raw_connection()).driver_connection
@@ -210,7 +231,7 @@ async def make_live(engine: AsyncEngine, projection: Projection, mine: str, topi
             "version": projection.version,
             "fingerprint": mine,
             "topics": topics,
-            "detail": {"parts": describe_parts(projection)},
+            "detail": {"parts": describe_parts(projection), **(detail or {})},
         }
         generation = await create_generation(raw, facts)
         await create_tables(transaction, projection, generation.schema_name)
@@ -219,6 +240,12 @@ async def make_live(engine: AsyncEngine, projection: Projection, mine: str, topi
         live = await move(raw, generation, State.LIVE)
         await note(raw, "first", live, origin=None, detail={})
     return live
+
+
+async def _is_read(connection: Connection, generation: Generation) -> bool:
+    """Say whether somebody still reads what *generation* derives, so that it has to be fed."""
+    topic = find_derived(generation)
+    return topic is not None and bool(await list_readers(connection, topic))
 
 
 def _is_over(generation: Generation) -> bool:

@@ -33,7 +33,9 @@ from projections.copies import opened_copies
 from projections.declaration.projection import Projection
 from projections.effects.agent import Agent
 from projections.feeding.coach import Coach, Seat
+from projections.feeding.deriving import name_topics
 from projections.feeding.pipeline import Pipeline
+from projections.feeding.publisher import Publisher, publishing
 from projections.feeding.pulse import Pulse
 from projections.readmodels.policies import every_tenant
 from projections.settings import ProjectionSettings
@@ -51,11 +53,6 @@ RETRY_S = 5.0
 """Seconds until a worker that could not mend its error is run again; whatever was wrong may have been put right by then."""
 Transient = (*ConnectionLost, LogError, OSError, Unreachable)
 """What passes by itself: a server that restarts, a network that is cut."""
-
-
-def name_topics(projection: Projection, settings: KafkaSettings) -> dict[str, str]:
-    """Give the topic of each source of *projection*, by the source's name."""
-    return {each.name: each.topic(settings) for each in projection.sources}
 
 
 class Worker:
@@ -91,6 +88,7 @@ class Worker:
         self._reported = 0.0
         self._ends: tuple[float, Mapping[Partition, int]] = (0.0, {})
         self.agent: Agent | None = None
+        self.publisher = Publisher.of(generation, engine, kafka)
         self.partitions: list[Partition] = []
         self.pulse = Pulse(str(generation), time.monotonic())
 
@@ -118,12 +116,13 @@ class Worker:
         return not self._stopping.is_set()
 
     async def _serve(self) -> None:
-        topics = name_topics(self.projection, self._kafka)
+        topics = name_topics(self.projection, self._kafka, self.generation.topics)
         async with (
             opened_keyring(self._engine) as keyring,
             checkout(self._engine) as connection,
             every_tenant(connection, self.projection),
             opened_copies(self.projection, self.generation) as copies,
+            publishing(self.publisher) as publication,
         ):
             if keyring is None and self.projection.has_personal:
                 log.warning("%s: no master key is configured, so personal fields read as [sealed]", self.generation)
@@ -142,6 +141,8 @@ class Worker:
                     await self._turn(reader, pipeline)
                     if watching.done():
                         watching.result()
+                    if publication and publication.done():
+                        publication.result()
             finally:
                 if agent:
                     await agent.close()
@@ -188,6 +189,8 @@ class Worker:
                 self.pulse.committed = time.monotonic()
                 if self.agent:
                     self.agent.wake()
+                if self.publisher:
+                    self.publisher.wake()
                 self._most = adapt_size(
                     self._most, sum(map(len, batch.values())), self.pulse.committed - started, self._settings.batch_s
                 )

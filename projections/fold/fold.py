@@ -24,6 +24,7 @@ from projections.fold.admission import Admission, list_routes
 from projections.fold.route import ADDS, Route
 from projections.fold.sheet import Sheet
 from projections.fold.step import BEHIND, Call, Failure, HandlerFailed, Plan, Step, describe, gather_spans, make_rows
+from projections.fold.trace import Tracer
 
 
 class Folder(Admission):
@@ -73,6 +74,7 @@ class Folder(Admission):
                     self._routes.setdefault((topic, each.message), [])
                     self._sql.setdefault((topic, each.message), []).append(each)
         self.spans = {each.table.name for each in projection.handlers if each.spans}
+        self.tracer = Tracer(projection.emissions)
         self._open_ledgers(projection, topics, complete=complete)
 
     def reread(self, make: Callable[[Source, str, frozenset[str], bool], Reader]) -> None:
@@ -91,7 +93,7 @@ class Folder(Admission):
     @property
     def pending(self) -> int:
         """Changed rows that are not yet written."""
-        return sum(each.pending for each in self.sheets.values())
+        return sum(each.pending for each in self.sheets.values()) + len(self.tracer.facts)
 
     @property
     def is_whole(self) -> bool:
@@ -141,7 +143,7 @@ class Folder(Admission):
 
         Raises HandlerFailed at the first record that can't be read or applied; then the sheets are spoilt.
         """
-        if records[0].topic in self.ledgers:
+        if records[0].topic in self.ledgers or self.tracer.is_bound:
             self._run_ordered(records)
             return
         reader = self._readers[records[0].topic]
@@ -180,6 +182,7 @@ class Folder(Admission):
 
     def fold(self, plan: Plan) -> None:
         """Run the handlers of *plan* in order. Raises HandlerFailed at the first one that raises; then the sheets are spoilt."""
+        self.tracer.trace(plan)
         try:
             for _, sheet, function, key, body, detail in gather_spans(plan.steps, self.spans) if self.spans else plan.steps:
                 if key is ADDS:
@@ -224,6 +227,7 @@ class Folder(Admission):
         """Run the handlers record by record on copies; a record whose handler raises changes nothing and parks its key."""
         failures: list[Failure] = []
         poisoned: set[bytes | None] = set()
+        self.tracer.trace(plan)
         for index, steps in _by_record(plan.steps):
             record = plan.records[index]
             if record.key is not None and record.key in poisoned:
@@ -234,6 +238,7 @@ class Folder(Admission):
             except Exception as error:
                 poisoned.add(record.key)
                 plan.take_back(index)
+                self.tracer.take_back(record)
                 self._park((record.topic, record.key))
                 failures.append(Failure(record, self.describe(error)))
                 continue
@@ -295,6 +300,7 @@ class Folder(Admission):
 
     def clear(self) -> None:
         """Forget all rows, as after a failed fold or commit, or to give memory back."""
+        self.tracer.facts.clear()
         for ledger in self.ledgers.values():
             ledger.forget()
         for sheet in self.sheets.values():

@@ -12,6 +12,7 @@ from typing import Any
 
 from eventstore.event import registry as events
 from eventstore.meaning import describe_defaults, describe_event, digest, shorten
+from projections.declaration.emission import describe_emission
 from projections.declaration.projection import EVENTS, Handler, Projection
 from projections.declaration.table import Table
 from projections.release.fingerprint import describe_join
@@ -35,6 +36,8 @@ def describe_parts(projection: Projection) -> dict[str, Any]:
         handlers.setdefault(_name_handler(each), []).append(digest(each.function) + (digest(each.key) if each.key else ""))
     for each in projection.sql_handlers:
         handlers.setdefault(f"{each.message} -> SQL of {each.function.__name__}", []).append(digest(each.function))
+    for each in projection.emissions:
+        handlers.setdefault(f"{each.table.name} -> {', '.join(each.names)}", []).append(describe_emission(each))
     return {
         "version": projection.version,
         "columns": {each.name: _describe_columns(each) for each in projection.tables},

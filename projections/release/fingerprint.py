@@ -11,6 +11,7 @@ from typing import Any
 
 from eventstore.event import registry as events
 from eventstore.meaning import describe_defaults, describe_event, digest, shorten
+from projections.declaration.emission import DerivedSource, describe_emission
 from projections.declaration.join import Join
 from projections.declaration.projection import EVENTS, Projection
 from projections.declaration.table import Table
@@ -21,6 +22,7 @@ def fingerprint(projection: Projection) -> str:
     sinks = {"sinks": sorted(each.describe() for each in projection.sinks)} if projection.sinks else {}
     joins = {"joins": [describe_join(each) for each in projection.joins]} if projection.joins else {}
     marks = {"marks": [each.ddl() for each in projection.marks.values()]} if projection.marks else {}
+    emissions = {"emissions": [describe_emission(each) for each in projection.emissions]} if projection.emissions else {}
     return shorten(
         {
             "version": projection.version,
@@ -30,6 +32,7 @@ def fingerprint(projection: Projection) -> str:
             **joins,
             **marks,
             **sinks,
+            **emissions,
             **_describe_sources(projection),
         }
     )
@@ -63,5 +66,5 @@ def _describe_sources(projection: Projection) -> dict[str, Any]:
 
 
 def _describe_upcasters(projection: Projection) -> dict[str, Any]:
-    wanted = projection.wanted(EVENTS)
+    wanted = projection.wanted(EVENTS).union(*(projection.wanted(each) for each in projection.sources if isinstance(each, DerivedSource)))
     return {each.name: describe_event(each) for each in events if each.name in wanted}

@@ -129,6 +129,7 @@ def _starts(projection: Projection) -> Iterator[tuple[str, Any]]:
         yield f"the join of {each.table.name} with {each.past.name}", each.function
     for each in projection.sql_handlers:
         yield f"the SQL handler of {each.message}", each.function
+    yield from ((f"what {each.table.name} emits", each.function) for each in projection.emissions)
     yield from _default_starts(projection)
     wanted = projection.wanted(EVENTS)
     for kind in events:

@@ -61,6 +61,8 @@ def doubt_projection(projection: Projection, settings: EventSettings | None = No
     for table in projection.tables:
         if table.grouping is None:
             return f"table {table.name} has handlers of its own"
+    if projection.emissions:
+        return "events follow from its rows one by one"
     if projection.has_personal:
         return "it reads personal fields"
     if (settings or EventSettings()).undeclared == "park":

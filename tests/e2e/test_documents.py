@@ -128,6 +128,7 @@ def test_followed(page: str, reader: Reader) -> None:
         "docs/how-to/archive-topics.md",
         "docs/how-to/mend-parked-records.md",
         "docs/how-to/do-things-outside.md",
+        "docs/how-to/feed-one-projection-from-another.md",
         "docs/how-to/serve-a-web-app.md",
     ],
 )
