@@ -43,7 +43,10 @@ MOST = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One event or change that reached a row, what it did (created, changed, unchanged, deleted, parked, failed), and the row after it."""
+    """One event or change that reached a row, what it did, and the row after it.
+
+    *effect*: created, changed, unchanged, deleted, parked, skipped or failed.
+    """
 
     topic: str
     partition: int
@@ -76,11 +79,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The rows that are asked for as one snapshot of a generation shows them, its vector, and what it has parked."""
+    """The rows that are asked for as one snapshot of a generation shows them, its vector, what it set aside, and what somebody skipped."""
 
     vector: Vector
     stored: Mapping[Address, Any]
     parked: frozenset[Place]
+    left_out: frozenset[Place]
 
 
 class Explainer:
@@ -159,7 +163,8 @@ class Explainer:
         origin = Origin(address.table.name, [address.key] if address.table.has_single_key else list(address.key))
         for touch in touches:
             before = None if row is None else dataclasses.asdict(row)
-            effect = "parked"
+            place = touch.record.topic, touch.record.partition, touch.record.offset
+            effect = "skipped" if place in scene.left_out else "parked"
             if not touch.set_aside:
                 try:
                     row = touch.apply(row)
@@ -218,7 +223,9 @@ async def look(
             rows = await read_model.rows(connection, each.table.name, [each.key])
             stored[each] = rows[0] if rows else None
     parked = await (await connection.execute(load("replay", "list_aside"), {"generation": generation.id})).fetchall()
-    return Scene(await read_vector(connection, generation.id), stored, frozenset(parked))
+    places = frozenset((topic, number, offset) for topic, number, offset, _ in parked)
+    left_out = frozenset((topic, number, offset) for topic, number, offset, skipped in parked if skipped)
+    return Scene(await read_vector(connection, generation.id), stored, places, left_out)
 
 
 def narrow(projection: Projection, addresses: Sequence[Address], vector: Vector) -> tuple[Vector, frozenset[bytes] | None]:

@@ -264,9 +264,8 @@ class Repair:
             sheet.dirty.add(key)
 
     async def _read_parked(self, connection: Connection) -> frozenset[Place]:
-        return frozenset(
-            await (await connection.execute(load("replay", "list_aside"), {"generation": self.generation.id})).fetchall()
-        )
+        found = await (await connection.execute(load("replay", "list_aside"), {"generation": self.generation.id})).fetchall()
+        return frozenset((topic, number, offset) for topic, number, offset, _ in found)
 
 
 def _require_few(selection: Selection, rows: int, projection: Projection) -> None:

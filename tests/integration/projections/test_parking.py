@@ -7,6 +7,7 @@ import signal
 import pytest
 
 import eventstore.moments
+import replay.cli
 from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
 from tests.bank import moody
@@ -128,6 +129,27 @@ async def test_skip_is_audited(scene, log, ledger):
     assert "@" in audited["actor"]
     assert (audited["detail"]["record"], audited["detail"]["why"]) == (record, "a fee that was cancelled")
     assert (await scene.parked("skip", record, "--why", "again")).code == 3
+
+
+async def test_skip_holds(scene, log, ledger):
+    """What was skipped has no effect on repaired rows although its handler would take it by now; only a rebuild tries it again."""
+    await park(scene, log, ledger)
+    [head, *_] = await scene.runs.query(PARKED)
+    record = f"{head['topic']}/{head['partition']}@{head['offset']}"
+    assert (await scene.parked("skip", record, "--why", "cancelled", "--json")).code == 0
+    refuse()
+    asked = ("--json", "--app", "tests.bank.moody:app", "--projection", "moody")
+    why = await scene.runs.program(replay.cli.main, "why", *asked, "stream=account-1")
+    assert (why.code, [each["effect"] for each in why.facts["causes"]]) == (0, ["created", "skipped", "changed", "changed"]), (
+        why.err
+    )
+    mended = await scene.runs.program(replay.cli.main, "repair", *asked, "stream=account-1")
+    assert (mended.code, mended.facts["changed"]) == (0, 0), mended.err
+    assert await scene.notes() == {"account-1": [1, 3, 4], "account-2": [1, 2]}
+    again = await scene.runs.program(replay.cli.main, *asked, "--from-beginning", "--accept-differences")
+    assert again.code == 0, again.err
+    [row] = await scene.runs.query("SELECT versions FROM rm_moody_g2.note WHERE stream = 'account-1'")
+    assert row["versions"] == [1, 2, 3, 4]
 
 
 async def test_passes_by_itself(scene, log, ledger):
