@@ -56,6 +56,12 @@ class IntegerArray(Array):
     element_oid = 23
 
 
+class BigintArray(Array):
+    """bigint[]."""
+
+    element_oid = 20
+
+
 class JsonbArray(Array):
     """jsonb[]."""
 
@@ -84,6 +90,11 @@ def write_integer(value: int) -> bytes:
     return b"\0\0\0\x04" + _size(value)
 
 
+def write_bigint(value: int) -> bytes:
+    """Write an element of a BigintArray, from -2**63 to 2**63 - 1."""
+    return _long(8, value)
+
+
 def write_jsonb(document: bytes) -> bytes:
     """Write an element of a JsonbArray: a JSON text."""
     return _size(len(document) + 1) + _JSONB_VERSION + document
@@ -108,5 +119,6 @@ def _register(kind: type[Array], array_oid: int) -> None:
 _register(UuidArray, 2951)
 _register(TextArray, 1009)
 _register(IntegerArray, 1007)
+_register(BigintArray, 1016)
 _register(JsonbArray, 3807)
 _register(TimestamptzArray, 1185)

@@ -1,6 +1,6 @@
 """Which waiting appends share the next transaction, and how they are put together. Pure; `lane` carries it out.
 
-A group is right for every member because `append_v2` decides on each by itself, in the order of the group, and a refused one
+A group is right for every member because `append_v3` decides on each by itself, in the order of the group, and a refused one
 writes nothing. Two things can't be told apart inside one statement, so they go one after the other: the same event id twice,
 and a stream whose version somebody counts on while another member appends to it.
 """
@@ -10,8 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
-from eventstore.codec import encode
-from eventstore.postgres.array import NULL, Array, IntegerArray, JsonbArray, TextArray, TimestamptzArray, UuidArray
+from eventstore.postgres.array import (
+    NULL,
+    Array,
+    BigintArray,
+    IntegerArray,
+    JsonbArray,
+    TextArray,
+    TimestamptzArray,
+    UuidArray,
+    write_bigint,
+    write_integer,
+    write_text,
+)
 from eventstore.postgres.request import Request
 from eventstore.postgres.rows import Elements
 from eventstore.settings import PostgresSettings
@@ -20,6 +31,8 @@ from eventstore.stream import ANY_VERSION
 A = TypeVar("A", bound=Array)
 _PATIENCE = 4
 """How many times the members of a full group are looked at before the rest waits unseen."""
+_WORTH = 16
+"""Requests that are worth a group: its transaction costs about as much as recording these."""
 
 
 class Limits(NamedTuple):
@@ -35,6 +48,11 @@ class Limits(NamedTuple):
         """Take them from *settings*."""
         streams = max(settings.max_append_streams, settings.group_requests)
         return cls(settings.group_requests, settings.group_events, settings.group_bytes, streams)
+
+    def shared(self, waiting: int, lanes: int) -> Limits:
+        """Leave each other one of the free *lanes* a share of the requests *waiting*, if that is worth a group of its own."""
+        share = max(_WORTH, -(-waiting // max(1, lanes)))
+        return self._replace(requests=min(self.requests, share))
 
 
 def choose(waiting: Sequence[Request], limits: Limits, held: Iterable[str] = ()) -> list[int]:
@@ -82,9 +100,12 @@ def _meets(request: Request, shared: set[str], closed: set[str]) -> bool:
 
 
 class Composed(NamedTuple):
-    """The parameters of `append_v2`; what no event of the group has is None."""
+    """The parameters of `append_v3`; what no event of the group has is None."""
 
-    parts: str
+    requests: IntegerArray
+    streams: TextArray
+    expected: BigintArray
+    counts: IntegerArray
     ids: UuidArray
     types: TextArray
     versions: IntegerArray
@@ -97,18 +118,24 @@ class Composed(NamedTuple):
 
 def compose(group: Iterable[Request]) -> Composed:
     """Put *group* together."""
-    parts: list[bytes] = []
+    parts: list[tuple[bytes, bytes, bytes, bytes]] = []
     events: list[Elements] = []
     conditions: list[bytes] = []
     for number, request in enumerate(group, 1):
-        for stream, expected, size in request.parts:
-            parts.append(b'{"r":%d,"s":%b,"x":%d,"n":%d}' % (number, encode(stream), expected, size))
+        own = write_integer(number)
+        parts += [
+            (own, write_text(stream), write_bigint(expected), write_integer(size)) for stream, expected, size in request.parts
+        ]
         events += request.events
         if request.condition is not None:
             conditions.append(b'{"r":%d,%b' % (number, request.condition[1:]))
+    requests, streams, expected, counts = zip(*parts, strict=True)
     ids, types, versions, data, metadata, occurred, tags = zip(*events, strict=True)
     return Composed(
-        _list(parts),
+        IntegerArray(requests),
+        TextArray(streams),
+        BigintArray(expected),
+        IntegerArray(counts),
         UuidArray(ids),
         TextArray(types),
         IntegerArray(versions),

@@ -1,7 +1,8 @@
 """Group append: concurrent appends of one process share a transaction and a round trip, and none of them waits for others to come.
 
 While a group is under way, what arrives queues; the next group takes it. So a lone append goes at once, and under load groups grow
-by themselves. What an append promises does not change: it returns when it is committed, with an outcome of its own. A group whose
+by themselves. Lanes that are free share what waits, if there is enough of it: so the server has a group while this process makes the
+next one ready. What an append promises does not change: it returns when it is committed, with an outcome of its own. A group whose
 outcome is unknown is sent again whole, under the same event ids; one that the server refuses as a whole, or that meets a lock
 which somebody holds, is taken apart, so that only the member at fault fails or waits. A caller that is cancelled while it waits
 takes its append along; one whose group is under way does not disturb the others, and its append may be recorded.
@@ -51,6 +52,7 @@ class Lanes:
         self._waiting: list[Waiting] = []
         self._lanes: set[asyncio.Task[None]] = set()
         self._starting = False
+        self._under_way = 0  # groups that were sent and are not answered yet
         self._apart: set[asyncio.Task[None]] = set()
         self._held: Counter[str] = Counter()  # streams that somebody apart waits for
         self._room = asyncio.Semaphore(max(1, settings.pool_size - settings.group_lanes))
@@ -80,7 +82,11 @@ class Lanes:
         loan = Loan(self._engine)
         try:
             while group := self._take():
-                await self._carry(group, self._settings.group_patience_s, loan)
+                self._under_way += 1
+                try:
+                    await self._carry(group, self._settings.group_patience_s, loan)
+                finally:
+                    self._under_way -= 1
                 if self._scarce:
                     await loan.aclose()
                 await asyncio.sleep(0)  # whoever was answered may have the next append ready
@@ -109,7 +115,8 @@ class Lanes:
     def _take(self) -> list[Waiting]:
         self._starting = False
         self._waiting = [each for each in self._waiting if not each.outcome.done()]
-        chosen = choose([each.request for each in self._waiting], self._limits, self._held)
+        limits = self._limits.shared(len(self._waiting), self._settings.group_lanes - self._under_way)
+        chosen = choose([each.request for each in self._waiting], limits, self._held)
         group = [self._waiting[index] for index in chosen]
         taken = set(chosen)
         self._waiting = [each for index, each in enumerate(self._waiting) if index not in taken]

@@ -19,7 +19,7 @@ from eventstore.settings import PostgresSettings
 from eventstore.stream import ANY_VERSION, STREAM_EXISTS, Position, Token, describe_expected
 
 Answer = tuple[int, str | None, int, int | None, int | None, str | None]
-"""A row of `append_v2`: part, code, version, xid, position, detail."""
+"""A row of `append_v3`: part, code, version, xid, position, detail."""
 
 
 Wrapped = tuple[str, int, Sequence[NewEvent]]
@@ -125,7 +125,7 @@ def _refusal(parts: Sequence[Part], rows: Sequence[Answer]) -> RefoldError:
     for part, row in zip(parts, rows, strict=True):
         if part.expected != ANY_VERSION and row[2] != part.expected and not (part.expected == STREAM_EXISTS and row[2]):
             return wrong_version(part.stream, part.expected, row[2])
-    raise AssertionError(f"append_v2 answered {rows!r}")
+    raise AssertionError(f"append_v3 answered {rows!r}")
 
 
 def wrong_version(stream: str, expected: int, actual: int) -> WrongExpectedVersion:

@@ -21,7 +21,7 @@ from eventstore.tenant import qualify, split
 
 Row = tuple[str, int, int, int, Any, str, int, str, str, Any, Any, list[str] | None]
 Elements = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes]
-"""An event's elements of the arrays of `append_v2`: id, type, schema version, data, metadata, when it happened, tags."""
+"""An event's elements of the arrays of `append_v3`: id, type, schema version, data, metadata, when it happened, tags."""
 _NO_METADATA = b"{}"
 _NUL = b"\\u0000"
 _DATA: Final = operator.attrgetter("data")
@@ -74,7 +74,7 @@ class Writer:
         return wrapped
 
     def elements(self, stream: str, new: NewEvent) -> Elements:
-        """Give everything of an event of *stream* as `append_v2` wants it. Raises LimitExceeded, UsageError."""
+        """Give everything of an event of *stream* as `append_v3` wants it. Raises LimitExceeded, UsageError."""
         form, data, metadata = self.parts(new)
         tagged = new.tags or form.tags
         return (

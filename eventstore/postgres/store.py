@@ -1,6 +1,6 @@
 """The event store on PostgreSQL.
 
-An append is one function call in one round trip; all ordering rules live in `append_v2`, so that every writer obeys them,
+An append is one function call in one round trip; all ordering rules live in `append_v3`, so that every writer obeys them,
 whatever its language. Reading takes one statement a page and holds no transaction open between pages, since an open one
 would hold back every ordered reader. Source: docs/explanation/order.md.
 """

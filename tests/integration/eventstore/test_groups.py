@@ -325,7 +325,7 @@ async def test_bad_calls(store: PostgresEventStore) -> None:
 
 
 async def test_function_knows_its_contract(engine: AsyncEngine) -> None:
-    """Whoever calls append_v2 with one stream twice and an expected version, or with parts that do not add up, is refused."""
+    """Whoever calls an append function with one stream twice and an expected version, or with parts that do not add up, is refused."""
     ids = "ARRAY[gen_random_uuid(), gen_random_uuid()]"
     events = f"{ids}, ARRAY['x', 'x'], ARRAY[1, 1], ARRAY['{{}}', '{{}}']::jsonb[]"
     async with checkout(engine) as connection:
@@ -336,6 +336,16 @@ async def test_function_knows_its_contract(engine: AsyncEngine) -> None:
         ):
             with pytest.raises(psycopg.errors.InvalidParameterValue):
                 await connection.execute(f"SELECT * FROM eventstore.append_v2('{parts}', {events}{tail})")
+        for parts, tail in (
+            ("ARRAY[1, 2], ARRAY['a', 'a'], ARRAY[0, -1], ARRAY[1, 1]", ""),
+            ("ARRAY[1, 2], ARRAY['a', 'b'], ARRAY[-1, -1], ARRAY[2, 0]", ""),
+            ("ARRAY[1, 2], ARRAY['a', 'b'], ARRAY[-1], ARRAY[1, 1]", ""),
+            ("ARRAY[1], ARRAY['a'], ARRAY[0], ARRAY[1]", ""),
+            ("ARRAY[]::integer[], ARRAY[]::text[], ARRAY[]::bigint[], ARRAY[]::integer[]", ""),
+            ("ARRAY[1], ARRAY['a'], ARRAY[0], ARRAY[2]", ", p_tags => ARRAY['{a}']"),
+        ):
+            with pytest.raises(psycopg.errors.InvalidParameterValue):
+                await connection.execute(f"SELECT * FROM eventstore.append_v3({parts}, {events}{tail})")
 
 
 async def test_older_transaction_and_tags(engine: AsyncEngine, settings: PostgresSettings) -> None:

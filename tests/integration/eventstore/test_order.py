@@ -133,11 +133,11 @@ async def old_writer(store: PostgresEventStore, readable: Readable) -> list[int]
 
 
 async def test_without_guard_versions_change_places(store: PostgresEventStore, readable: Readable) -> None:
-    """The planted mistake, append_v2 without its guard, gives readers version 2 before version 1; with it, 40001 (F04)."""
+    """The planted mistake, append_v3 without its guard, gives readers version 2 before version 1; with it, 40001 (F04)."""
     with pytest.raises(psycopg.errors.SerializationFailure):
         await old_writer(store, readable)
     async with checkout(store.engine) as connection:
-        row = await (await connection.execute("SELECT pg_get_functiondef('eventstore.append_v2'::regproc)")).fetchone()
+        row = await (await connection.execute("SELECT pg_get_functiondef('eventstore.append_v3'::regproc)")).fetchone()
         source: str = row[0] if row else ""
         assert " AND s.last_xid <= v_me" in source
         await connection.execute(source.replace(" AND s.last_xid <= v_me", ""))

@@ -7,7 +7,19 @@ from hypothesis import strategies as st
 
 from eventstore import ANY_VERSION
 from eventstore.codec import decode
-from eventstore.postgres.array import NULL, JsonbArray, UuidArray, write_integer, write_jsonb, write_text, write_uuid
+from eventstore.postgres.array import (
+    NULL,
+    BigintArray,
+    IntegerArray,
+    JsonbArray,
+    TextArray,
+    UuidArray,
+    write_bigint,
+    write_integer,
+    write_jsonb,
+    write_text,
+    write_uuid,
+)
 from eventstore.postgres.group import Limits, choose, compose
 from eventstore.postgres.request import Part, Request
 
@@ -56,6 +68,18 @@ def test_held_streams_wait(waiting: list[Request], limits: Limits, held: set[str
     assert chosen or not free or free[0] > 0
 
 
+@given(limits, st.integers(1, 300), st.integers(0, 16))
+def test_lanes_share(limits: Limits, waiting: int, lanes: int) -> None:
+    """Lanes that are free take all that waits in one turn, or as much as fits; small shares are not split, and no limit grows."""
+    shared = limits.shared(waiting, lanes)
+    assert shared.requests <= limits.requests
+    assert shared._replace(requests=0) == limits._replace(requests=0)
+    assert shared.requests * max(1, lanes) >= min(waiting, limits.requests)
+    assert shared.requests >= min(waiting, limits.requests, 16)
+    if lanes > 1 and waiting >= 32:
+        assert shared.requests < waiting
+
+
 @given(st.lists(requests, min_size=1, max_size=20), limits)
 def test_streams_keep_their_order(waiting: list[Request], limits: Limits) -> None:
     """Everybody's turn comes, and appends to a common stream are carried out in the order in which they came."""
@@ -74,11 +98,11 @@ def test_streams_keep_their_order(waiting: list[Request], limits: Limits) -> Non
 def test_composed(group: list[Request]) -> None:
     """The parameters name every part under its request's number, all ids in order, and the conditions of those that have one."""
     made = compose(group)
-    assert decode(made.parts) == [
-        {"r": number, "s": part.stream, "x": part.expected, "n": part.size}
-        for number, request in enumerate(group, 1)
-        for part in request.parts
-    ]
+    parts = [(number, part) for number, request in enumerate(group, 1) for part in request.parts]
+    assert made.requests.wire == IntegerArray(write_integer(number) for number, _ in parts).wire
+    assert made.streams.wire == TextArray(write_text(part.stream) for _, part in parts).wire
+    assert made.expected.wire == BigintArray(write_bigint(part.expected) for _, part in parts).wire
+    assert made.counts.wire == IntegerArray(write_integer(part.size) for _, part in parts).wire
     events = [each for request in group for each in request.events]
     assert made.ids.wire == UuidArray(each[0] for each in events).wire
     assert made.data.wire == JsonbArray([rest[2]] * len(events)).wire
