@@ -32,6 +32,7 @@ APPEND = 'SELECT * FROM eventstore.append_v1(%s, -1, ARRAY[gen_random_uuid()], \
 TELL = "CREATE FUNCTION public.tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_notify('events', ''); RETURN NULL; END $$"
 WAKE = "CREATE TRIGGER tell AFTER INSERT ON eventstore.event FOR EACH STATEMENT EXECUTE FUNCTION public.tell()"
 WRITERS = 8
+WARM_S = 1.0
 
 
 @contextlib.asynccontextmanager
@@ -52,7 +53,10 @@ async def measure_drain(engine: AsyncEngine) -> float:
 
 
 async def measure_latency(engine: AsyncEngine, rate: float, seconds: float) -> list[float]:
-    """Give the milliseconds from the call of append to the record in a consumer's hands, at *rate* appends a second."""
+    """Give the milliseconds from the call of append to the record in a consumer's hands, at *rate* appends a second.
+
+    A second of the same load comes first and does not count: connections are opened in it, plans and segments are made.
+    """
     sent: dict[int, float] = {}
     taken: list[float] = []
     async with fresh_topic() as kafka, PostgresEventStore.open(engine=engine) as store:
@@ -66,7 +70,8 @@ async def measure_latency(engine: AsyncEngine, rate: float, seconds: float) -> l
         consumer.assign(partitions)
         for each in partitions:
             consumer.seek(each, ends[each])
-        began, total = time.perf_counter() + 1, round(rate * seconds)
+        warm = round(rate * WARM_S)
+        began, total = time.perf_counter() + 1, warm + round(rate * seconds)
 
         async def write() -> None:
             appends = set[asyncio.Task[object]]()
@@ -85,7 +90,7 @@ async def measure_latency(engine: AsyncEngine, rate: float, seconds: float) -> l
         stop.set()
         await relaying
         await consumer.stop()
-    return sorted(taken)
+    return sorted(taken[warm:])
 
 
 async def measure_writers(dsn: str, seconds: float, *, tell: bool = False) -> float:
