@@ -19,7 +19,8 @@ from projections.control.catalogue import find_live, list_generations
 from projections.control.checkpoint import Vector, has_reached, read_seen, read_vector
 from projections.control.generation import UNFINISHED, Generation
 from projections.control.outbox import read_stands
-from projections.declaration.emission import find_upstream, name_derived
+from projections.declaration.chain import find_upstream
+from projections.declaration.emission import name_derived
 from projections.declaration.projection import Projection
 from projections.declaration.registry import Projections
 from projections.feeding.deriving import bind_topics, name_topics
@@ -38,10 +39,11 @@ def find_begun(known: Sequence[Generation], mine: str, *, bounded: bool) -> Gene
     )
 
 
-async def find_topics(connection: Connection, projection: Projection, kafka: KafkaSettings, *, bounded: bool) -> dict[str, str]:
+async def find_topics(engine: AsyncEngine, projection: Projection, kafka: KafkaSettings, *, bounded: bool) -> dict[str, str]:
     """Give the topic of each source for a build: those that it was begun with; else, of what is derived, the live generation's."""
-    begun = find_begun(await list_generations(connection, projection.name), fingerprint(projection), bounded=bounded)
-    return name_topics(projection, kafka, begun.topics) if begun else await bind_topics(connection, projection, kafka)
+    async with checkout(engine) as connection:
+        begun = find_begun(await list_generations(connection, projection.name), fingerprint(projection), bounded=bounded)
+        return name_topics(projection, kafka, begun.topics) if begun else await bind_topics(connection, projection, kafka)
 
 
 async def describe_chain(connection: Connection, app: Projections, projection: Projection) -> list[str]:

@@ -29,7 +29,7 @@ from projections.control.checkpoint import Partition, Vector, read_vector
 from projections.control.generation import Generation, State
 from projections.copies import opened_copies, show_live
 from projections.declaration.projection import EVENTS, Projection
-from projections.feeding.deriving import describe_deriving
+from projections.feeding.deriving import note_deriving
 from projections.feeding.pipeline import Pipeline
 from projections.feeding.publisher import Publisher, publishing
 from projections.readmodels.policies import every_tenant
@@ -83,8 +83,7 @@ class Replay:
 
     async def plan(self) -> Plan:
         """Look at the catalogue and the log, change nothing, and say what `run` would do."""
-        async with checkout(self._engine) as connection:
-            self._topics = await find_topics(connection, self.projection, self._kafka, bounded=bool(self._choices.until))
+        self._topics = await find_topics(self._engine, self.projection, self._kafka, bounded=bool(self._choices.until))
         partitions = await find_partitions(self._kafka, sorted(self._topics.values()))
         wanted = [(topic, number) for topic, count in partitions.items() for number in range(count)]
         kept, end = await find_bounds(self._kafka, wanted)
@@ -317,7 +316,7 @@ class Replay:
                 "replay": "building",
                 "records": plan.records,
                 "parts": describe_parts(self.projection),
-                **({"until": plan.bound.facts()} if plan.bound else describe_deriving(self.projection, plan.topics, self._topics)),
+                **({"until": plan.bound.facts()} if plan.bound else note_deriving(self.projection, plan.topics, self._topics)),
                 **({"edges": note_edges(self._edges)} if self._edges else {}),
             },
         }

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from eventstore.codec import decode
 from eventstore.errors import RefoldError, UsageError
@@ -25,9 +24,6 @@ from eventstore.settings import KafkaSettings
 from eventstore.source import Record
 from eventstore.stream import Position
 from projections.declaration.table import Table
-
-if TYPE_CHECKING:
-    from projections.declaration.projection import Projection
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -95,7 +91,7 @@ def is_derived(topic: str, projection: str) -> bool:
 class Emitter:
     """What a table needs to emit; a base of `RowTable`."""
 
-    projection: Projection
+    projection: Any
 
     def emits(self, *kinds: type) -> Callable[[F], F]:
         """Derive events of *kinds*: `function(before, after)`, or `(before, after, cause)`, gives an event, a list of them, or None.
@@ -118,67 +114,3 @@ class Emitter:
             return function
 
         return declare
-
-
-def find_source(projection: Projection) -> EventSource | None:
-    """Give the one source that everything *projection* derives follows from; None = it derives nothing.
-
-    Raises UsageError for tables whose rows may depend on more than one partition's order, and for what must not leave the projection.
-    """
-    found: dict[str, EventSource] = {}
-    for each in projection.emissions:
-        mine = [handler for handler in projection.handlers if handler.table is each.table]
-        why = _refuse(projection, each, mine)
-        if why is not None:
-            raise UsageError(f"table {each.table.name!r} of {projection.name!r} can't emit: {why}")
-        found |= {handler.source.name: handler.source for handler in mine if isinstance(handler.source, EventSource)}
-    if len(found) > 1:
-        raise UsageError(
-            f"{projection.name!r} derives from {' and '.join(sorted(found))}: one topic keeps the order of one source, so derive from "
-            "tables of one source, and from the others in a projection of their own"
-        )
-    return next(iter(found.values()), None)
-
-
-def _refuse(projection: Projection, emission: Emission, handlers: Sequence[Any]) -> str | None:
-    if not handlers:
-        return "it has no handlers that are told of a row before and after (SQL handlers are not)"
-    if any(each.spans for each in handlers):
-        return "a spans handler takes what a batch happens to hold, and what is derived must not depend on that"
-    if not all(isinstance(each.source, EventSource) for each in handlers):
-        return "a captured table repeats and sweeps its rows; make events of its changes first (cdc.translate), and derive from those"
-    if not projection.owns(emission.table):
-        return "its rows are touched from several partitions, in an order that is another one each time; leave key= away"
-    named = [kind.name for kind in emission.kinds.values() if kind.privacy]
-    if named or projection.has_personal:
-        return f"{', '.join(named) or projection.name} has personal fields, which could not be forgotten in a derived topic"
-    return None
-
-
-def find_upstream(projection: Projection) -> dict[str, DerivedSource]:
-    """Give the sources that other projections derive and *projection* reads, by the other's name."""
-    return {each.projection: each for each in projection.sources if isinstance(each, DerivedSource)}
-
-
-def order_chain(projections: Sequence[Projection]) -> list[Projection]:
-    """Give *projections* so that each comes after those that it reads from, and otherwise in their order.
-
-    Raises UsageError for a circle, for one that is missing, and for events that nobody derives.
-    """
-    by_name = {each.name: each for each in projections}
-    upstream = {each.name: find_upstream(each) for each in projections}
-    for name, sources in upstream.items():
-        for other, source in sources.items():
-            if other not in by_name:
-                raise UsageError(f"{name!r} reads what {other!r} derives: put both into the same Projections(...)")
-            if unknown := sorted(by_name[name].wanted(source) - {*source.messages}):
-                derives = ", ".join(source.messages) or "nothing"
-                raise UsageError(f"{name!r} reads {', '.join(unknown)} of {other!r}, which derives {derives}")
-    try:
-        order = list(TopologicalSorter({name: sorted(of) for name, of in upstream.items()}).static_order())
-    except CycleError as error:
-        raise UsageError(f"projections feed each other in a circle: {' -> '.join(reversed(error.args[1]))}") from None
-    depth: dict[str, int] = {}
-    for name in order:
-        depth[name] = max((depth[each] + 1 for each in upstream[name]), default=0)
-    return sorted(projections, key=lambda each: depth[each.name])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from eventstore.errors import UsageError
-from projections.declaration.emission import find_source, order_chain
+from projections.declaration.chain import find_source, order_chain
 from projections.declaration.join import check_joins
 from projections.declaration.projection import Projection
 

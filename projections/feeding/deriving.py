@@ -13,7 +13,8 @@ from eventstore.stream import Position
 from projections.control.catalogue import find_live
 from projections.control.generation import Generation
 from projections.control.outbox import insert_derived, take_numbers
-from projections.declaration.emission import DerivedSource, find_source, find_upstream, name_derived
+from projections.declaration.chain import find_source, find_upstream
+from projections.declaration.emission import DerivedSource, name_derived
 from projections.declaration.projection import Projection
 from projections.fold.trace import Fact, write_facts
 
@@ -38,7 +39,7 @@ async def write_derived(connection: Connection, generation: Generation, facts: S
     await insert_derived(connection, generation.id, write_facts(facts, generation.projection, source, first))
 
 
-def describe_deriving(projection: Projection, topics: Mapping[str, int], names: Mapping[str, str]) -> dict[str, int]:
+def note_deriving(projection: Projection, topics: Mapping[str, int], names: Mapping[str, str]) -> dict[str, int]:
     """Give what a new generation notes of what it derives: as many partitions as the source has, *names* being its topic by source."""
     source = find_source(projection)
     return {} if source is None else {DERIVES: topics[names[source.name]]}

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 
-from psycopg import Error as PostgresError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.codec import decode
@@ -69,7 +68,7 @@ class Publisher:
                     while not await seats.take(0):
                         await self._rest(RETRY_S)
                     await self._serve(seats)
-            except (Fenced, TimedOut, Unreachable, *ConnectionLost, PostgresError) as error:
+            except (Fenced, TimedOut, Unreachable, *ConnectionLost) as error:
                 log.info("%s: publishing begins again: %s", self.topic, error)
                 await asyncio.sleep(RETRY_S)
 

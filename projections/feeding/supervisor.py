@@ -24,11 +24,11 @@ from projections.control.catalogue import create_generation, find_live, list_gen
 from projections.control.generation import FED, Generation, State
 from projections.control.outbox import list_readers
 from projections.copies import follow
-from projections.declaration.emission import find_upstream
+from projections.declaration.chain import find_upstream
 from projections.declaration.projection import EVENTS, Projection
 from projections.declaration.registry import Projections
 from projections.feeding.coach import Coach
-from projections.feeding.deriving import bind_topics, describe_deriving, find_derived
+from projections.feeding.deriving import bind_topics, find_derived, note_deriving
 from projections.feeding.worker import Supervised, Transient, Worker
 from projections.readmodels.postgres import create_indexes, create_tables
 from projections.readmodels.views import move_views
@@ -199,11 +199,12 @@ class Supervisor:
         upstream = find_upstream(projection)
         live = [await find_live(connection, each) for each in upstream]
         if not all(each and find_derived(each) for each in live):
-            self._tell(("upstream", projection.name), f"{projection.name}: waits for {', '.join(upstream)}, which derive nothing live yet")
+            waits = f"{projection.name}: waits for {', '.join(upstream)}, which derive nothing live yet"
+            self._tell(("upstream", projection.name), waits)
             return None
         names = await bind_topics(connection, projection, self._kafka)
         topics = await find_partitions(self._kafka, sorted(names.values()))
-        detail = describe_deriving(projection, topics, names)
+        detail = note_deriving(projection, topics, names)
         return await make_live(
             self._engine, projection, self.fingerprints[projection.name], topics, self._kafka.topic_prefix, detail
         )

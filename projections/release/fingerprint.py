@@ -66,5 +66,6 @@ def _describe_sources(projection: Projection) -> dict[str, Any]:
 
 
 def _describe_upcasters(projection: Projection) -> dict[str, Any]:
-    wanted = projection.wanted(EVENTS).union(*(projection.wanted(each) for each in projection.sources if isinstance(each, DerivedSource)))
+    derived = [each for each in projection.sources if isinstance(each, DerivedSource)]
+    wanted = projection.wanted(EVENTS).union(*map(projection.wanted, derived))
     return {each.name: describe_event(each) for each in events if each.name in wanted}

@@ -19,6 +19,7 @@ ENGINE_ONLY = (
     "cdc/translate",
     "eventstore/relay",
     "projections/cli",
+    "projections/feeding/publisher.py",
     "projections/feeding/supervisor.py",
     "projections/web",
     "projections/feeding/worker.py",

@@ -13,7 +13,7 @@ from eventstore.errors import UsageError
 from eventstore.event import event
 from eventstore.privacy import Personal, Subject
 from projections import Projection, Projections
-from projections.declaration.emission import find_upstream
+from projections.declaration.chain import find_upstream
 from projections.fold.fold import Folder
 from projections.fold.trace import write_facts
 from projections.release.change import describe_parts, list_changes
