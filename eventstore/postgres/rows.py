@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from eventstore.codec import decode, encode
-from eventstore.envelope import NO_TAGS, Envelope, NewEvent, RawEvent
+from eventstore.envelope import NO_TAGS, Envelope, NewEvent, RawEvent, assembler
 from eventstore.errors import LimitExceeded, UsageError
 from eventstore.event import Events, EventType, Tagger, writer_of
 from eventstore.postgres.array import NULL, write_integer, write_jsonb, write_moment, write_text, write_uuid
@@ -25,6 +25,7 @@ Elements = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes]
 _NO_METADATA = b"{}"
 _NUL = b"\\u0000"
 _DATA: Final = operator.attrgetter("data")
+_assemble: Final[Callable[..., Envelope[Any]]] = assembler(Envelope)
 
 
 def check_stream(stream: str) -> str:
@@ -177,18 +178,18 @@ def envelope(row: Row, registry: Events | None, opener: Opener | None = None) ->
     if registry:
         kind = registry.named(name)
         fields = kind.decode(opener.open(fields, event_id) if opener and kind.privacy else fields, schema_version)
-    return Envelope(
-        stream=stream,
-        version=version,
-        position=Position(xid, sequence),
-        id=event_id,
-        type=name,
-        schema_version=schema_version,
-        data=fields,
-        metadata=decode(metadata),
-        occurred_at=occurred_at,
-        recorded_at=recorded_at,
-        tags=frozenset(tags) if tags else NO_TAGS,
+    return _assemble(
+        stream,
+        version,
+        Position(xid, sequence),
+        event_id,
+        name,
+        schema_version,
+        fields,
+        {} if metadata == "{}" else decode(metadata),
+        occurred_at,
+        recorded_at,
+        frozenset(tags) if tags else NO_TAGS,
     )
 
 

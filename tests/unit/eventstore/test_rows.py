@@ -2,14 +2,17 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from eventstore import NewEvent, PostgresSettings, RawEvent, event, registry
 from eventstore.codec import decode
+from eventstore.envelope import Envelope
 from eventstore.errors import LimitExceeded, UsageError
 from eventstore.postgres.array import NULL, write_integer, write_jsonb, write_moment, write_text
-from eventstore.postgres.rows import Writer
+from eventstore.postgres.rows import Row, Writer, envelope
+from eventstore.stream import Position
 
 
 @event("rows-test-thing", version=3)
@@ -88,3 +91,25 @@ def test_times_carry_their_zone() -> None:
     with pytest.raises(UsageError, match=r"datetime.now\(UTC\)"):
         writer().elements("a", NewEvent(Thing("x"), occurred_at=datetime(2020, 1, 1)))  # noqa: DTZ001
     writer().elements("a", NewEvent(Thing("x"), occurred_at=datetime(2020, 1, 1, tzinfo=UTC)))
+
+
+@pytest.mark.parametrize(("metadata", "tags"), [("{}", None), ('{"by": "me"}', ["a", "b"])])
+def test_row_becomes_an_envelope(metadata: str, tags: list[str] | None) -> None:
+    """The envelope of a row is the one that its class makes of the same values, metadata of its own included."""
+    now, some = datetime.now(UTC), UUID(int=7)
+    row: Row = ("s", 4, 5, 6, some, "rows-test-thing", 3, '{"name": "x"}', metadata, now, now, tags)
+    made = envelope(row, registry)
+    assert made == Envelope(
+        stream="s",
+        version=4,
+        position=Position(5, 6),
+        id=some,
+        type="rows-test-thing",
+        schema_version=3,
+        data=Thing("x"),
+        metadata=decode(metadata),
+        occurred_at=now,
+        recorded_at=now,
+        tags=frozenset(tags or ()),
+    )
+    assert made.metadata is not envelope(row, registry).metadata
