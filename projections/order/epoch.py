@@ -167,7 +167,8 @@ class History:
         """
         epoch = self.floor[0]
         if at and 0 <= order[0] < epoch and not self.epochs[epoch].is_after(order[1:3], at):
-            order = (epoch, *(order[1:] if order[3] != _ASIDE else (0, 0, _ASIDE)))  # the place beside a stream is another log's
+            falls = order[3] == _ASIDE and self.epochs[epoch].last is not None  # then its place is one of the log before
+            order = (epoch, 0, 0, _ASIDE) if falls else (epoch, *order[1:])
         return order < self.floor and (self.floor[3] != _RANKS["sweep"] or at <= self.floor_at)
 
     @property
