@@ -78,7 +78,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
         parser.print_help(sys.stderr)
         return UsageError.exit_code
     try:
-        return _drive(command(arguments, output))
+        return drive(command(arguments, output))
     except KeyboardInterrupt:
         return INTERRUPTED
     except RefoldError as error:
@@ -91,7 +91,8 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
         return RefoldError.exit_code
 
 
-def _drive(work: Coroutine[Any, Any, int]) -> int:
+def drive(work: Coroutine[Any, Any, int]) -> int:
+    """Run *work* to its end on the fastest event loop that is installed."""
     try:
         import uvloop
     except ImportError:

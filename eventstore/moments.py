@@ -36,6 +36,7 @@ MOMENTS: Final[Mapping[str, str]] = {
     "replay.tables_created": "its tables are there, and empty",
     "replay.claimed": "its partitions are taken over; no record is read",
     "replay.building": "a part of it is committed",
+    "part.built": "one of several processes has built its part; the run has not heard of it",
     "replay.keys_added": "all is folded; primary keys are there, other indexes are not",
     "replay.indexed": "it is complete; the catalogue still says building",
     "replay.caught_up": "the catalogue says caught_up; nothing is compared",

@@ -7,6 +7,7 @@ compared at one vector.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
@@ -14,6 +15,8 @@ from eventstore.errors import TimedOut, VerificationFailed
 from eventstore.log.assigned import AssignedReader
 from eventstore.log.consumer import Batch, Partition
 from eventstore.moments import reach
+from eventstore.postgres.engine import ConnectionLost
+from eventstore.postgres.refusals import backoff_s, is_conflict
 from projections.control.catalogue import describe_actor
 from projections.control.checkpoint import Vector, has_reached
 from projections.control.generation import Generation
@@ -27,6 +30,8 @@ Tell = Callable[[int, int, str | None], None]
 POLL_S = 0.25
 PIECE = 10_000
 """Records of one partition decoded at a time, which bounds memory whatever a fetch brings."""
+CONFLICTS = 10
+"""Deadlocks and the like in a row, without a commit in between, after which a build gives up."""
 
 
 def cut_batch(batch: Batch, size: int) -> Iterator[Batch]:
@@ -52,7 +57,7 @@ class Builder:
         self._goal: Vector = {}
         self._limit: Vector | None = None
         self._part: Sequence[Partition] | None = None
-        self._keyed = False
+        self._conflicts = 0
         self.copied: Sequence[Comparison] = ()
 
     @property
@@ -76,8 +81,7 @@ class Builder:
     async def open(self, part: Sequence[Partition] | None = None) -> None:
         """Take all partitions, or *part* of them beside other processes, and connect; an earlier run's process is fenced from here on."""
         self._part = part
-        start = await self._pipeline.claim(self.partitions, f"{describe_actor()} replay")
-        await self._reader.open(start)
+        await self._reader.open(await self._claim())
         reach("replay.claimed")
 
     async def close(self) -> None:
@@ -178,10 +182,12 @@ class Builder:
                 raise VerificationFailed(f"{self._pipeline.generation}: {error}; mend the handler and run again") from error
             await self._go_back(self.vector)
             return False
-        self._committed = time.monotonic()
+        except ConnectionLost as error:
+            await self._go_on(error)
+            return False
+        self._committed, self._conflicts = time.monotonic(), 0
         if self._pipeline.awaits_ends:
             await self._end_snapshots()
-        await self._settle_keys()
         if self._pipeline.folder.cached > self._settings.cache_rows:
             self._pipeline.folder.evict(self._settings.cache_keys)
         reach("replay.building")
@@ -195,27 +201,29 @@ class Builder:
             await self._pipeline.note_seen(await self._reader.seen())
             await self._pipeline.end_snapshots(looked_at, ends)
 
-    async def _settle_keys(self) -> None:
-        """Beside other processes, add the primary keys as soon as a stored row may be needed again, where no transaction is in the way."""
-        if self._part is not None and not self._keyed and any(each.stored for each in self._pipeline.folder.sheets.values()):
-            await self._pipeline.share_keys()
-            self._keyed = True
-
     async def finish(self) -> None:
         """Commit, add the primary keys, which a build of full tables leaves to the end, and fill the sinks from the tables."""
         await self.commit()
-        try:
-            await self._pipeline.add_keys()
-        except HandlerFailed as error:
-            raise VerificationFailed(
-                f"{self._pipeline.generation}: {error}; give each added row a key of its own, or declare the table's handlers with on"
-            ) from error
+        while not await self._add_keys():
+            pass
         reach("replay.keys_added")
         self.copied = await self._pipeline.fill_copies()
         if wrong := [str(each) for each in self.copied if not each.is_equal]:
             raise VerificationFailed(
                 f"{self._pipeline.generation}: {'; '.join(wrong)}. Does something else write to the sink? Run again: it is filled anew"
             )
+
+    async def _add_keys(self) -> bool:
+        try:
+            await self._pipeline.add_keys()
+        except HandlerFailed as error:
+            raise VerificationFailed(
+                f"{self._pipeline.generation}: {error}; give each added row a key of its own, or declare the table's handlers with on"
+            ) from error
+        except ConnectionLost as error:
+            await self._wait_out(error)
+            return False
+        return True
 
     async def report(self) -> None:
         """Tell PostgreSQL and Kafka how far the log was read, for lag."""
@@ -253,6 +261,9 @@ class Builder:
         except HandlerFailed:
             await self._go_back({each: records[-1].offset + 1 for each, records in batch.items()})
             return False
+        except ConnectionLost as error:
+            await self._go_on(error)
+            return False
         folder = self._pipeline.folder
         due = time.monotonic() - self._committed > self._settings.commit_s
         if due or self._pipeline.pending >= self._settings.commit_rows or folder.cached > 2 * self._settings.cache_rows:
@@ -263,9 +274,29 @@ class Builder:
         """Begin again at the last commit and fold carefully up to *until*."""
         for each, offset in until.items():
             self._careful_until[each] = max(offset, self._careful_until.get(each, 0))
-        start = await self._pipeline.claim(self.partitions, f"{describe_actor()} replay")
-        self._reader.seek(start)
+        self._reader.seek(await self._claim())
         self._set_limit(self._limit)  # a partition that had reached its limit was paused there
+
+    async def _claim(self) -> Vector:
+        while True:
+            try:
+                return await self._pipeline.claim(self.partitions, f"{describe_actor()} replay")
+            except ConnectionLost as error:
+                await self._wait_out(error)
+
+    async def _go_on(self, error: Exception) -> None:
+        """Begin again at the last commit when *error* passes by itself."""
+        await self._wait_out(error)
+        await self._go_back({})
+
+    async def _wait_out(self, error: Exception) -> None:
+        """Pause when PostgreSQL took back a transaction that stood in another's way; raise *error* when it is another, or one too many."""
+        self._conflicts += 1
+        if not is_conflict(error) or self._conflicts > CONFLICTS:
+            raise error
+        done = sum(self.vector.values())
+        self._tell(done, max(done, sum(self._goal.values())), f"{' '.join(str(error).split())}; going on from the last commit")
+        await asyncio.sleep(backoff_s(self._conflicts))
 
     def _set_limit(self, limit: Vector | None) -> None:
         self._limit = limit

@@ -22,14 +22,18 @@ from projections.cli import describe_generation, opened_engine, require_app, tab
 from projections.control.catalogue import list_generations, read_audit
 from projections.control.generation import Generation, State
 from projections.copies import follow, show_live
+from projections.declaration.projection import Projection
 from projections.readmodels.views import move_views
 from projections.settings import ProjectionSettings
+from replay import part
 from replay.bound import is_bounded
 from replay.chain import describe_chain, wait_level
 from replay.collect import collect
 from replay.cost import require_room
+from replay.crew import find_obstacle
 from replay.cutover import swap
 from replay.inquiry import add_inquiries
+from replay.member import enlisted
 from replay.operator import operating
 from replay.progress import Reporter
 from replay.run import Replay, require_beginning
@@ -107,14 +111,17 @@ async def _replay(arguments: argparse.Namespace, output: Output) -> int:
         accept_differences=arguments.accept_differences,
         until=arguments.until,
         store=arguments.from_store,
-        processes=arguments.processes or os.cpu_count() or 1,
+        processes=1 if arguments.dry_run else arguments.processes or os.cpu_count() or 1,
         app=arguments.app or settings.app,
         grace_s=settings.grace_s if arguments.grace is None else arguments.grace,
     )
     tune_collector()
-    async with opened_engine("refold replay") as engine, operating(engine, projection.name):
-        with Reporter(output, projection.name) as reporter:
-            limits = ReplaySettings()
+    limits = ReplaySettings()
+    with (
+        enlisted(_count_members(projection, choices), part.main, "replay.part") as members,
+        Reporter(output, projection.name) as reporter,
+    ):
+        async with opened_engine("refold replay") as engine, operating(engine, projection.name):
             replay = Replay(projection, engine, reporter, kafka=KafkaSettings(), settings=limits, choices=choices)
             plan = await replay.plan()
             async with checkout(engine) as connection:
@@ -131,9 +138,14 @@ async def _replay(arguments: argparse.Namespace, output: Output) -> int:
                 )
             if arguments.dry_run:
                 return 0
-            facts = await replay.run(plan)
+            facts = await replay.run(plan, members)
     output.result(facts, _conclude(facts))
     return 0
+
+
+def _count_members(projection: Projection, choices: Choices) -> int:
+    """Give how many processes to keep ready beside this one."""
+    return 0 if find_obstacle(projection) or not choices.app else choices.processes - 1
 
 
 def _plan_facts(plan: Any) -> dict[str, Any]:

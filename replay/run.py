@@ -33,7 +33,7 @@ from projections.feeding.deriving import note_deriving
 from projections.feeding.pipeline import Pipeline
 from projections.feeding.publisher import Publisher, publishing
 from projections.readmodels.policies import every_tenant
-from projections.readmodels.postgres import ReadModel, create_indexes, create_tables
+from projections.readmodels.postgres import create_indexes, create_tables
 from projections.release.change import describe_parts, judge_change
 from projections.release.fingerprint import fingerprint
 from projections.release.lint import lint
@@ -41,13 +41,14 @@ from replay.bound import Bound, find_bound
 from replay.build import Builder
 from replay.chain import find_begun, find_topics, rush
 from replay.cost import RATE, Cost, find_free, find_rate, measure_schema, scale_size
-from replay.crew import Crew, find_obstacle, share_out
 from replay.cutover import Swap, swap
 from replay.edge import Edge, find_edges, note_edges, read_applied, recall_edges
 from replay.guard import Guard
+from replay.member import Member
 from replay.plan import Plan, Step, bound_plan, make_plan
 from replay.progress import Reporter
 from replay.settings import ReplaySettings
+from replay.sharing import Sharing
 from replay.stitch import StitchedReader
 from replay.supply import Supply
 from replay.trial import Choices, Trial
@@ -142,8 +143,11 @@ class Replay:
             await find_free(connection),
         )
 
-    async def run(self, plan: Plan) -> dict[str, Any]:
-        """Carry *plan* out and give the facts of the outcome. Raises VerificationFailed with the live generation untouched."""
+    async def run(self, plan: Plan, members: Sequence[Member] = ()) -> dict[str, Any]:
+        """Carry *plan* out, *members* beside this process, and give the facts of the outcome.
+
+        Raises VerificationFailed with the live generation untouched.
+        """
         started = time.monotonic()
         if plan.step is Step.FINISH:
             assert plan.target is not None
@@ -151,8 +155,10 @@ class Replay:
             await self._finish(plan.target)
             return {"projection": self.projection.name, "generation": plan.target.number, "state": "live", "already": True}
         generation = await self._prepare(plan)
-        apart = await self._build_apart(generation, plan) if self._choices.processes > 1 else 0
+        apart = 0
         if self._choices.processes > 1:
+            sharing = Sharing(self.projection, self._engine, self._reporter, self._choices, members)
+            apart = await sharing.build(generation, plan, self._tell, whole=not self._edges)
             generation = await self._read(generation)
         async with (
             opened_keyring(self._engine) as keyring,
@@ -182,54 +188,6 @@ class Replay:
     async def _read(self, generation: Generation) -> Generation:
         async with checkout(self._engine) as connection:
             return next(each for each in await list_generations(connection, self.projection.name) if each.id == generation.id)
-
-    async def _build_apart(self, generation: Generation, plan: Plan) -> int:
-        """Let several processes build what they can; give how many records they applied. What is left is built here."""
-        obstacle = (
-            find_obstacle(self.projection)
-            or ("the store is read in one order" if self._edges else None)
-            or ("no --app is named that they could load" if not self._choices.app else None)
-        )
-        if obstacle or generation.state not in {State.CREATED, State.BUILDING}:
-            self._reporter.step("processes", f"one: {obstacle or 'this build is almost done'}")
-            return 0
-        goal, here = await self._find_reach(generation, plan)
-        shares = share_out({each: goal[each] - here.get(each, 0) for each in goal}, self._choices.processes)
-        if len(shares) < 2:
-            self._reporter.step("processes", "one: fewer than two partitions have something left to read")
-            return 0
-        generation = await self._move(generation, State.BUILDING)
-        if any(here.values()):
-            await self._add_keys(generation)
-        done = sum(here.values()) - sum(here.get(each, 0) for share in shares for each in share)
-        assert self._choices.app is not None
-        crew = Crew(
-            generation,
-            self._choices.app,
-            self._choices.archive,
-            lambda count, stall: self._tell(done + count, plan.records, stall),
-        )
-        await crew.start(shares, goal)
-        pids = ", ".join(map(str, crew.pids))
-        self._reporter.step("processes", f"{len(shares)} (pids {pids})", pids=crew.pids)
-        return await crew.wait()
-
-    async def _find_reach(self, generation: Generation, plan: Plan) -> tuple[Vector, Vector]:
-        """Give how far a build may go by itself, and where it stands."""
-        partitions = [(topic, number) for topic, count in generation.topics.items() for number in range(count)]
-        _, ends = await find_bounds(self._kafka, partitions)
-        async with checkout(self._engine) as connection:
-            here = await read_vector(connection, generation.id)
-            live = await find_live(connection, self.projection.name)
-            reached = await read_vector(connection, live.id) if live else {}
-        if plan.bound:
-            return plan.bound.vector, here
-        goal = {each: reached.get(each, 0) if live and each[0] in live.topics else ends[each] for each in partitions}
-        return goal, here
-
-    async def _add_keys(self, generation: Generation) -> None:
-        async with checkout(self._engine) as connection:
-            await ReadModel(self.projection, generation.schema_name).add_keys(connection)
 
     async def _fold_archive(self, plan: Plan, pipeline: Pipeline, builder: Builder) -> bool:
         """Fold what is archived by columns if that can be done, no further than the live generation is; say whether to go on there."""

@@ -31,6 +31,12 @@ def is_lost(error: psycopg.Error) -> bool:
     )
 
 
+def is_conflict(error: BaseException) -> bool:
+    """Tell whether the server took a transaction back because it stood in another's way: the same may succeed when it is repeated."""
+    inner = driver_error(error)
+    return inner is not None and inner.sqlstate in TRY_AGAIN
+
+
 def is_repeatable(error: psycopg.Error) -> bool:
     """Tell whether the same append may succeed, or prove to be recorded, in a new transaction."""
     return error.sqlstate in TRY_AGAIN or is_in_flight(error) or is_lost(error)

@@ -13,6 +13,7 @@ from typing import Any
 
 from eventstore.errors import RefoldError
 from eventstore.postgres.engine import Connection, ConnectionLost
+from eventstore.postgres.refusals import is_conflict
 from eventstore.postgres.statements import load
 from eventstore.privacy.opener import Opener
 from eventstore.source import Record
@@ -132,8 +133,8 @@ class Applier:
         return [Errand(name, id_, each) for each, name, id_ in found if (each.topic, each.partition, each.offset) not in failed]
 
     def _raise_lost(self, error: Exception) -> None:
-        """Raise *error* if the connection is gone with it, so that it is no fault of a record."""
-        if self._connection.closed or self._connection.broken:
+        """Raise *error* if it is no fault of a record: the connection is gone, or another transaction stood in the way."""
+        if self._connection.closed or self._connection.broken or is_conflict(error):
             raise error
 
     async def _load(self, plans: Sequence[Plan], *, carefully: bool) -> None:

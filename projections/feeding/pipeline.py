@@ -75,7 +75,7 @@ class Pipeline(Applier):
             cursor = await self._connection.execute(load(PACKAGE, "read_parked_keys"), {"generation": self.generation.id})
             parked = {(topic, None if key is None else bytes(key)) for topic, key in await cursor.fetchall()}
             untouched = all(each.next_offset == 0 for each in self.held.values())
-            self.read_model = ReadModel(self._projection, self.generation.schema_name)
+            self.read_model = self._make_model()
             if self._exclusive and untouched:
                 await self.read_model.drop_keys(self._connection)
             alone = untouched and (self._exclusive or await self._fills_alone())
@@ -91,6 +91,9 @@ class Pipeline(Applier):
         every = {(topic, each) for topic, count in self.generation.topics.items() for each in range(count)}
         asks = bool(self._projection.sql_handlers or self._projection.joins)
         return every <= self.held.keys() and not asks and await self.read_model.is_empty(self._connection)
+
+    def _make_model(self) -> ReadModel:
+        return ReadModel(self._projection, self.generation.schema_name)
 
     def forget(self) -> None:
         """Drop what is not committed."""
@@ -230,15 +233,6 @@ class Pipeline(Applier):
         """Fill the sinks' copies from the complete tables, and compare them; nobody else may write meanwhile."""
         await self.copies.fill(self._connection, self.vector)
         return await self.copies.compare(self._connection)
-
-    async def share_keys(self) -> None:
-        """Add the primary keys outside of any transaction, beside other processes that build the same generation and do so too."""
-        values = {"generation": self.generation.id}
-        await self._connection.execute(load(PACKAGE, "lock_keys"), values)
-        try:
-            await self.read_model.add_keys(self._connection)
-        finally:
-            await self._connection.execute(load(PACKAGE, "unlock_keys"), values)
 
     async def add_keys(self) -> None:
         """Add the primary keys that a bulk build leaves to the end. Raises HandlerFailed when rows share a key."""
