@@ -14,6 +14,7 @@ from cdc.connect.scope import list_captured
 from cdc.connect.state import ConnectorState
 from cdc.connect.trace import classify
 from cdc.database import SourceDatabase, open_database
+from cdc.drift import Written, warn_drift
 from cdc.finding import Finding
 from cdc.plan.source import list_published
 from cdc.proof import ConnectorFailed, Proof
@@ -53,9 +54,18 @@ class Health:
 
 
 async def read_health(
-    connect: ConnectClient, name: str, kafka: KafkaSettings, *, declared: Connector | None = None, timeout_s: float = 15.0
+    connect: ConnectClient,
+    name: str,
+    kafka: KafkaSettings,
+    *,
+    declared: Connector | None = None,
+    timeout_s: float = 15.0,
+    written: Written | None = None,
 ) -> Health:
-    """Judge the connector *name*. Raises PreconditionFailed when there is none, Unreachable when a server does not answer."""
+    """Judge the connector *name*; of a *declared* one also whether the *written* row classes fit its tables.
+
+    Raises PreconditionFailed when there is none, Unreachable when a server does not answer.
+    """
     if declared is None:
         full, config = await find_running(connect, name, kafka)
     else:
@@ -74,6 +84,8 @@ async def read_health(
         publication = await database.read_publication(target.publication)
         signals = {config.get("signal.data.collection", "")} - set(wanted) - {""}
         health.findings += check_publication(publication, target.publication, {*wanted, *signals})
+        if written is not None and declared is not None:
+            health.findings += warn_drift(await written.compare(database, declared))
         health.tables = publication["tables"] if publication else []
         if not any(finding.severity == "fail" for finding in health.findings):
             await _prove(connect, database, health, target.slot, timeout_s)

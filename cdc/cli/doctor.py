@@ -1,4 +1,4 @@
-"""`cdc doctor`: 33 checks, each with the fact, the danger and what mends it."""
+"""`cdc doctor`: 34 checks, each with the fact, the danger and what mends it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from cdc.cli.program import add_command, add_timeout
+from cdc.cli.program import add_command, add_rows, add_timeout, read_rows
 from cdc.connect.client import ConnectClient
 from cdc.connect.declaration import Connector
 from cdc.connect.source import read_sources
@@ -28,7 +28,7 @@ Examined = tuple[Facts, list[Diagnosis]]
 
 def declare(commands: Any) -> None:
     """Add the command."""
-    text = "look for 33 known dangers, and say what mends each; exit code 3 when one is found"
+    text = "look for 34 known dangers, and say what mends each; exit code 3 when one is found"
     parser = add_command(commands, "doctor", text, _doctor)
     parser.add_argument("names", nargs="*", metavar="NAME", help="declared names; without any, all under our topic prefix")
     parser.add_argument(
@@ -38,6 +38,7 @@ def declare(commands: Any) -> None:
         metavar="FILE",
         help="declarations, applied or not: FILE, directory or module:attribute",
     )
+    add_rows(parser)
     parser.add_argument("--fix", action="store_true", help="do what is safe: what can only add; asks before")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--strict", action="store_true", help="exit with 3 for warnings too")
@@ -58,8 +59,11 @@ async def _doctor(arguments: argparse.Namespace, output: Output) -> int:
 
 async def _examine(connect: ConnectClient, kafka: KafkaSettings, arguments: argparse.Namespace) -> list[Examined]:
     declared: list[Connector] = read_sources(arguments.file, kafka) if arguments.file else []
+    written = await read_rows(arguments, declared=bool(declared))
     names = arguments.names or ([] if declared else await list_names(connect, kafka))
-    facts = [await collect_facts(connect, kafka, declared=each, timeout_s=arguments.timeout) for each in declared]
+    facts = [
+        await collect_facts(connect, kafka, declared=each, timeout_s=arguments.timeout, written=written) for each in declared
+    ]
     facts += [await collect_facts(connect, kafka, name=each, timeout_s=arguments.timeout) for each in names]
     return [(each, examine_facts(each)) for each in facts]
 
@@ -101,6 +105,6 @@ def _tell(examined: Examined) -> dict[str, Any]:
 def _show(examined: Examined) -> str:
     facts, found = examined
     if not found:
-        return f"{facts.names.connector}: 33 checks, nothing found"
-    lines = [f"{facts.names.connector}: {len(found)} found by 33 checks", *(str(each).replace("\n", "\n  ") for each in found)]
+        return f"{facts.names.connector}: 34 checks, nothing found"
+    lines = [f"{facts.names.connector}: {len(found)} found by 34 checks", *(str(each).replace("\n", "\n  ") for each in found)]
     return "\n  ".join(lines)

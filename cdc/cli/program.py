@@ -13,6 +13,7 @@ from cdc.connect.client import ConnectClient
 from cdc.connect.config import Names, find_names, read_names
 from cdc.connect.declaration import Connector, read_connector
 from cdc.database import SourceDatabase, open_database
+from cdc.drift import Written
 from cdc.proof import Report
 from cdc.steer import Target, aim, find_running
 from eventstore.console import Command, Output, add_json
@@ -54,6 +55,21 @@ def add_file(parser: argparse.ArgumentParser) -> None:
 def read_declared(arguments: argparse.Namespace) -> Connector | None:
     """Give the connector of `--file`, if it was given."""
     return read_connector(arguments.file) if arguments.file else None
+
+
+def add_rows(parser: argparse.ArgumentParser) -> None:
+    """Add `--rows`."""
+    text = "the row classes that `cdc types` wrote for FILE: tells when the tables have drifted away from them"
+    parser.add_argument("--rows", type=Path, metavar="MODULE", help=text)
+
+
+async def read_rows(arguments: argparse.Namespace, *, declared: bool) -> Written | None:
+    """Give the row classes of `--rows`, if it was given. Raises UsageError without the declaration whose tables they are of."""
+    if arguments.rows is None:
+        return None
+    if not declared:
+        raise UsageError(f"--rows {arguments.rows} is compared with the tables of a declaration: give it with --file")
+    return await Written.read(arguments.rows)
 
 
 async def find_target(connect: ConnectClient, arguments: argparse.Namespace) -> Target:

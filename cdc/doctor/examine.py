@@ -15,6 +15,7 @@ from cdc.connect.settings import ConnectSettings, SourceSettings
 from cdc.connect.state import ConnectorState
 from cdc.database import SourceDatabase, open_database
 from cdc.doctor.facts import Facts, Log, Source, Worker
+from cdc.drift import Written
 from cdc.plan.world import Topic
 from cdc.proof import ConnectorFailed, Proof
 from cdc.steer import compose_dsn, find_running
@@ -31,9 +32,15 @@ _KINDS = {"config": ("-config", "-configs"), "offset": ("-offset", "-offsets"), 
 
 
 async def collect_facts(
-    connect: ConnectClient, kafka: KafkaSettings, *, name: str = "", declared: Connector | None = None, timeout_s: float = 15.0
+    connect: ConnectClient,
+    kafka: KafkaSettings,
+    *,
+    name: str = "",
+    declared: Connector | None = None,
+    timeout_s: float = 15.0,
+    written: Written | None = None,
 ) -> Facts:
-    """Collect everything about the connector *name*, or the *declared* one, which need not exist yet.
+    """Collect everything about the connector *name*, or the *declared* one, which need not exist yet, and of its *written* row classes.
 
     Raises PreconditionFailed when there is neither, Unreachable when one of the three places does not answer.
     """
@@ -52,10 +59,11 @@ async def collect_facts(
             _look_connect(connect, kafka, names, config, exists=running is not None),
             _look_kafka(kafka, [name_topic(names.prefix, table) for table in tables]),
         )
+        drift = await written.compare(database, declared) if written and declared else ()
         proof = await _prove(connect, database, names, worker.state, timeout_s) if running is not None else None
     whole = Log(log.topics, log.internal, log.brokers, proof)
     budget = SourceSettings().wal_budget_bytes
-    return Facts(names, config, running is not None, tables, source, worker, whole, declared, budget)
+    return Facts(names, config, running is not None, tables, source, worker, whole, declared, budget, drift)
 
 
 async def _read_declared(connect: ConnectClient, declared: Connector, kafka: KafkaSettings) -> tuple[str, dict[str, str] | None]:

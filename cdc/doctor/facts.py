@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cdc.change.drift import Drift
 from cdc.check import Facts as Row
 from cdc.connect.config import Names
 from cdc.connect.declaration import Connector
@@ -69,6 +70,8 @@ class Facts:
     log: Log
     declared: Connector | None = None
     budget_bytes: int = 1 << 30
+    drift: Sequence[tuple[str, Drift]] = field(default=(), hash=False)
+    """What differs from the row classes that somebody named, by table."""
 
     @property
     def role(self) -> str:

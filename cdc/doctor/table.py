@@ -8,6 +8,7 @@ from typing import Any
 
 from cdc.doctor.check import Trouble, check
 from cdc.doctor.facts import Facts
+from cdc.drift import REMEDY
 from cdc.plan import statement
 
 _FAMILY = "table"
@@ -171,6 +172,13 @@ def judge_collisions(facts: Facts) -> Iterator[Trouble]:
         if other != table:
             remedy = "leave one of them out, or rename it: both come out as the same name"
             yield Trouble("fail", f"{other} and {table} both write into {facts.names.prefix}.{topic}", remedy)
+
+
+@check(34, _FAMILY, "schema drift", "rows of another form are parked when they come, and their read models stand still")
+def judge_drift(facts: Facts) -> Iterator[Trouble]:
+    """Require: the tables are as the row classes that handlers were written for say, if --rows names them."""
+    for table, each in facts.drift:
+        yield Trouble("fail" if each.is_breaking else "info", f"{table}: {each}", REMEDY)
 
 
 def _group(columns: Iterable[Any]) -> Iterator[tuple[str, list[Any]]]:

@@ -55,6 +55,7 @@ async def test_drift(source: Source, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert await source.run("types", path, "--out", module, "--check") == 3
     assert await source.run("types", path, "--out", module) == 0
     assert await source.run("types", path, "--out", module, "--check") == 0
+    assert await source.run("status", "--file", path, "--rows", module) == 0
     spec = importlib.util.spec_from_file_location("seat_rows", module)
     assert spec is not None
     assert spec.loader is not None
@@ -70,6 +71,17 @@ async def test_drift(source: Source, monkeypatch: pytest.MonkeyPatch, capsys: py
         assert await source.run("types", path, "--out", module, "--check") == 3
         assert "+    window_side" in capsys.readouterr().out
         source.sql.execute('ALTER TABLE seat RENAME COLUMN "row" TO line')
+        capsys.readouterr()
+        assert await source.run("status", "--file", path, "--rows", module, "--json") == 0
+        [health] = json.loads(capsys.readouterr().out)
+        [finding] = health["findings"]
+        assert finding["code"] == "schema"
+        assert "public.seat: column row (text not null) is gone, and line (text not null) is new" in finding["what"]
+        assert await source.run("doctor", "--file", path, "--rows", module, "--json") == 3
+        [told] = json.loads(capsys.readouterr().out)
+        drift = {each["severity"]: each["fact"] for each in told["findings"] if each["code"] == "RF-CDC-34"}
+        assert drift.keys() == {"fail", "info"}
+        assert "window_side" in drift["info"]
         source.sql.execute("INSERT INTO seat VALUES (3, 'c', 29.90, true)")
         source.sql.execute("UPDATE seat SET price = 1 WHERE id = 1")
         await eventually(lambda: _has(source, "SELECT count(*) = 2 FROM projections.parked"), "rows with a renamed column wait")

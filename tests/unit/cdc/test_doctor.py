@@ -1,4 +1,4 @@
-"""The 33 checks on facts: a healthy connector is met with silence, and every danger is found by its check."""
+"""The 34 checks on facts: a healthy connector is met with silence, and every danger is found by its check."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cdc.change.drift import Drift
 from cdc.connect.config import build_config, find_names
 from cdc.connect.declaration import Connector
 from cdc.connect.state import ConnectorState, TaskState
@@ -199,6 +200,8 @@ CASES = [
     ("31", "warn", table(largest=900_000)),
     ("32", "fail", log(proof="not within 15 s")),
     ("33", "warn", slot(lag=1 << 30)),
+    ("34", "fail", replace(HEALTHY, drift=[("public.t", Drift("dropped", "name", "text", ""))])),
+    ("34", "info", replace(HEALTHY, drift=[("public.t", Drift("added", "name", "", "text"))])),
 ]  # fmt: skip
 
 
@@ -219,8 +222,8 @@ def test_found(number, severity, facts):
 
 
 def test_all_provoked():
-    """There are 33 checks, numbered without a gap, and each is provoked above."""
-    assert sorted(CHECKS) == [f"RF-CDC-{number:02}" for number in range(1, 34)]
+    """There are 34 checks, numbered without a gap, and each is provoked above."""
+    assert sorted(CHECKS) == [f"RF-CDC-{number:02}" for number in range(1, 35)]
     assert {f"RF-CDC-{number}" for number, _, _ in CASES} == set(CHECKS)
 
 
