@@ -76,9 +76,9 @@ class Requests:
         wrapped = [(stream, event) for stream, _, events in appends for event in events]
         if not parts:
             raise UsageError("an append needs at least one stream")
-        if len(wrapped) > 1 and len({event.id for _, event in wrapped}) < len(wrapped):
-            raise DuplicateEvent("two events of an append have the same id; give new events new ids")
         events = tuple([self._writer.elements(stream, event) for stream, event in wrapped])
+        if len(events) > 1 and len({each[0] for each in events}) < len(events):
+            raise DuplicateEvent("two events of an append have the same id; give new events new ids")
         size = sum([len(data) + len(metadata) + len(tags) for _, _, _, data, metadata, _, tags in events])
         self._bound("max_append_bytes", limit.max_append_bytes, size, "bytes")
         return Request(parts, events, self._condition(condition), size)
