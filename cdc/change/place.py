@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cdc.change.change import Change, Op, Origin
-from cdc.change.text import read_row, write_row
+from cdc.change.text import read_row, write_key
 from eventstore.source import Act, Place, Sweep
 
 _ACTS: dict[Op, Act] = {"c": "appear", "r": "read", "u": "change", "d": "vanish", "t": "sweep", "m": "change"}
@@ -22,12 +22,15 @@ def find_place(change: Change) -> Place:
     A row of an incremental snapshot stands beside the stream, its positions being watermarks. Only a snapshot before which the connector
     knew of no commit is one of the whole table: one that was asked for while it streamed may be of any part of it.
     """
-    source, marker = change.source, change.source.snapshot
-    key = write_row(dict(zip(change.key_names, change.key, strict=False))) if change.key else None
+    source, op, order = change.source, change.op, change.order
+    marker = source.snapshot
+    key = write_key(change.key_names, change.key) if change.key else None
+    if marker is None and op != "r":
+        return Place(key, _ACTS[op], order, source.committed_us)
     beside = marker == "incremental"
-    whole = change.op == "r" and not beside and not source.knows_commit
-    snapshot = f"{change.order[1]}:{source.tx_id}" if whole else None
-    return Place(key, _ACTS[change.op], change.order, source.committed_us, snapshot, marker in _ENDS, beside)
+    whole = op == "r" and not beside and not source.knows_commit
+    snapshot = f"{order[1]}:{source.tx_id}" if whole else None
+    return Place(key, _ACTS[op], order, source.committed_us, snapshot, marker in _ENDS, beside)
 
 
 def remove_row(table: str, key: str, row: str | None, sweep: Sweep) -> Change:

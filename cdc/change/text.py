@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any, cast
 from uuid import UUID
 
@@ -61,6 +62,18 @@ def write_row(row: Row) -> str:
         with suppress(UnicodeEncodeError, TypeError):  # fast, but for integers beyond 64 bits and lone surrogates
             return encode(row).decode()
     return json.dumps({name: _write(value) for name, value in row.items()}, separators=(",", ":"), ensure_ascii=False)
+
+
+def write_key(names: tuple[str, ...], key: tuple[Any, ...]) -> str:
+    """Give the row of a key's parts as `write_row` gives it; most keys are one integer, for which that is a matter of two strings."""
+    if len(key) == 1 and type(key[0]) is int:
+        return f"{_open(names[0])}{key[0]}}}"
+    return write_row(dict(zip(names, key, strict=False)))
+
+
+@cache
+def _open(name: str) -> str:
+    return write_row({name: 0})[:-2]
 
 
 def read_row(text: str) -> Row:

@@ -45,15 +45,15 @@ class Admission:
     def _read_ordered(self, plan: Plan, ledger: Ledger) -> None:
         """Decode the records of *plan* and find where they stand."""
         plan.ledger = ledger
-        reader = self._readers[plan.records[0].topic]
+        reader, find_place, add = self._readers[plan.records[0].topic], ledger.source.place, plan.places.append
         for index, record in enumerate(plan.records):
-            if self._waits(record):
+            if self.parked and self._waits(record):
                 plan.failures.append(Failure(record, BEHIND, waits=True))
                 continue
             try:
                 message = reader(record)
                 if message is not None:
-                    plan.places.append((index, message, ledger.source.place(message.body)))
+                    add((index, message, find_place(message.body)))
             except Exception as error:
                 self._refuse(plan, record, self.describe(error))
 
@@ -63,16 +63,17 @@ class Admission:
         ledger = plan.ledger
         if ledger is None:
             return []
+        records, marks = plan.records, ledger.sheet.rows
         for index, message, place in plan.places:
-            record = plan.records[index]
-            if self._waits(record):
+            record = records[index]
+            if self.parked and self._waits(record):
                 plan.failures.append(Failure(record, BEHIND, waits=True))
                 continue
             if self.refusal is not None and (place.act == "sweep" or place.ends):
                 self._refuse(plan, record, self.refusal)
                 continue
             if place.key is not None:
-                plan.before[index] = place.key, ledger.sheet.rows.get(place.key)
+                plan.before[index] = place.key, marks.get(place.key)
             try:
                 for each in ledger.admit(record.partition, message, place):
                     self._lay_out(plan, index, record.topic, each)

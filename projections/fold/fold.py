@@ -178,7 +178,8 @@ class Folder(Admission):
     def _lay_out(self, plan: Plan, index: int, topic: str, message: Message) -> None:
         for sheet, function, key, detail in list_routes(self._routes[topic, message.name], message):
             plan.steps.append((index, sheet, function, key, message.body, detail))
-        plan.calls += [_call(index, each, message.body, message.raw) for each in self._sql.get((topic, message.name), ())]
+        if self._sql:
+            plan.calls += [_call(index, each, message.body, message.raw) for each in self._sql.get((topic, message.name), ())]
 
     def fold(self, plan: Plan) -> None:
         """Run the handlers of *plan* in order. Raises HandlerFailed at the first one that raises; then the sheets are spoilt."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc.change import UNCHANGED, Beyond, Box, Circle, Geometry, Infinity, Interval, Line, Path, Point, Range
-from cdc.change.text import read_row, write_row
+from cdc.change.text import read_row, write_key, write_row
 from eventstore.errors import UndecodableRecord
 
 ODD = st.sampled_from(
@@ -56,6 +56,14 @@ def test_rows_survive_their_text(row):
     assert again == row
     assert write_row(again) == text
     assert {name: type(value) for name, value in again.items()} == {name: type(value) for name, value in row.items()}
+
+
+@given(st.text(), st.integers() | st.booleans() | st.text(), st.lists(st.tuples(st.text(), plain)))
+def test_keys_are_rows(name, value, more):
+    """The text of a key is that of the row of its parts, whatever they are."""
+    parts = {name: value, **dict(more)}
+    assert write_key(tuple(parts), tuple(parts.values())) == write_row(parts)
+    assert write_key((name,), (value,)) == write_row({name: value})
 
 
 def test_refuses_what_no_change_holds():
