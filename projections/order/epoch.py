@@ -235,14 +235,19 @@ class History:
         )
 
     def _find_fall(self, partition: int, epoch: int, place: Place) -> High | None:
-        """Give the furthest place of *epoch*, newest of all, if *place* is later than it although its position is lower."""
+        """Give the furthest place of *epoch*, newest of all, if *place* is later than it although its position is lower.
+
+        Behind the epoch's begin, which a snapshot may share with the first record of the stream, the same position is too low already.
+        """
         begin, high = self.epochs[epoch], self.highs.get(partition)
         known = [High(epoch, begin.commit, begin.event, begin.at + begin.skew)] if epoch else []
         if self.floor[0] == epoch and self.floor[3] == _RANKS["sweep"]:
             known.append(High(epoch, *self.floor[1:3], self.floor_at))
         if high is not None and high.epoch == epoch:
             known.append(high)
-        return max((each for each in known if place.order < (each.commit, each.event) and place.at > each.at), default=None)
+        repeated = place.order if place.order > begin[:2] else None
+        fallen = (each for each in known if place.at > each.at and (place.order < each[1:3] or repeated == each[1:3]))
+        return max(fallen, default=None)
 
     def _begin(self, place: Place, last: High | None) -> int:
         if not self.highs and place.snapshot is not None:

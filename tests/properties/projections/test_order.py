@@ -309,6 +309,18 @@ class Reader:
     whole=False,
     seed=1,
 )
+@example(
+    story=[
+        ("restart", True),
+        ("transact", [(6, "b"), (None, None), (0, None), (None, None)]),
+        ("aside", []),
+        ("restart", True),
+        ("restart", True),
+    ],
+    partitions=1,
+    whole=False,
+    seed=0,
+)
 def test_rows_equal_their_source(story, partitions, whole, seed):
     """Rows and counts equal the source's in the end, and every handler hears that a row is there, of changes, that it is gone."""
     random = Random(seed)
