@@ -11,7 +11,6 @@ from typing import Any
 
 from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
-from projections.control.checkpoint import PACKAGE
 from projections.declaration.projection import Projection
 from projections.feeding.pipeline import Pipeline
 from projections.fold.sheet import Sheet
@@ -32,11 +31,11 @@ class JointModel(ReadModel):
         """Add the primary key of table *name* unless it is there. Call it outside of any transaction."""
         if name in self._keyed:
             return
-        await connection.execute(load(PACKAGE, "lock_keys"), self._lock)
+        await connection.execute(load("replay", "lock_keys"), self._lock)
         try:
             await super().require_key(connection, name)
         finally:
-            await connection.execute(load(PACKAGE, "unlock_keys"), self._lock)
+            await connection.execute(load("replay", "unlock_keys"), self._lock)
 
 
 class Joint(Pipeline):

@@ -36,7 +36,9 @@ async def ensure_topic(settings: KafkaSettings, name: str, partitions: int) -> N
             return
         found = await admin.wait_visible(name)
         if found != partitions:
-            raise PreconditionFailed(f"topic {name} has {found} partitions, and what is written there has {partitions}", topic=name)
+            raise PreconditionFailed(
+                f"topic {name} has {found} partitions, and what is written there has {partitions}", topic=name
+            )
         require_kept(name, await admin.configuration(name))
 
 

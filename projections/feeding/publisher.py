@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.codec import decode
 from eventstore.errors import Fenced, HistoryIncomplete, TimedOut, Unreachable
+from eventstore.log.hanging import read_hanging
 from eventstore.log.producer import TransactionalProducer
 from eventstore.log.tail import read_tail
 from eventstore.log.topics import ensure_topic
@@ -34,6 +36,8 @@ POLL_S = (0.01, 0.25)
 LEASE_S = 10.0
 """Seconds of silence after which the lock of a publisher that hangs goes to another one."""
 RETRY_S = 1.0
+SETTLE_S = 10.0
+"""Seconds between two looks of an idle publisher whether anything hangs."""
 
 
 class Publisher:
@@ -77,16 +81,26 @@ class Publisher:
         producer = TransactionalProducer(self._kafka, self.topic, self.topic)
         await producer.start()
         try:
+            await self._settle(producer)
             await self._find_stands()
-            pause = POLL_S[0]
+            pause, looked = POLL_S[0], time.monotonic()
             while await seats.take(0):
                 if await self._publish(producer):
                     pause = POLL_S[0]
                     continue
+                if time.monotonic() - looked > SETTLE_S:
+                    await self._settle(producer)
+                    looked = time.monotonic()
                 await self._rest(pause)
                 pause = min(pause * 1.5, POLL_S[1])
         finally:
             await producer.close()
+
+    async def _settle(self, producer: TransactionalProducer) -> None:
+        """End what hangs (ADR 0038), as committed: partitions stand for themselves, and what hangs is the next that theirs was to get."""
+        if hanging := await read_hanging(self._kafka, self.topic, range(self._partitions)):
+            log.warning("a transaction of %s hangs in partitions %s: it is ended", self.topic, sorted(hanging))
+            await producer.settle(hanging, commit=True)
 
     async def _find_stands(self) -> None:
         """Read from the log where each partition stands."""
