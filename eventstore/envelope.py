@@ -5,10 +5,10 @@ An envelope is what crosses every room: it is the same whether it was read from 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 from uuid import UUID
 
 from eventstore.identity import make_id
@@ -19,21 +19,12 @@ E = TypeVar("E")
 NO_TAGS: Final[frozenset[str]] = frozenset()
 
 
-def assembler(python: type[E]) -> Callable[..., E]:
-    """Give what makes a *python*, a frozen dataclass with slots, of all its fields in their order.
+def _setters(python: type) -> list[Callable[[object, object], None]]:
+    """Give what fills the slots of *python*, a frozen dataclass, in the order of its fields, past its own guard.
 
-    It takes half the time of the class itself, which looks every slot up by its name to get past its own guard: of 1,000 events
-    that are read, that is a tenth.
+    Called one by one they take a third of the time of the class itself, which looks up each slot by its name.
     """
-    puts = [getattr(python, each.name).__set__ for each in fields(python)]  # pyright: ignore[reportArgumentType]
-
-    def assemble(*values: object) -> E:
-        made = object.__new__(python)
-        for put, value in zip(puts, values, strict=True):
-            put(made, value)
-        return made
-
-    return assemble
+    return [getattr(python, each.name).__set__ for each in fields(python)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +54,19 @@ class NewEvent:
     @classmethod
     def wrap(cls, event: object) -> NewEvent:
         """Give *event* itself if it is wrapped already."""
-        return event if isinstance(event, cls) else _assemble_new(event, make_id(), None, {}, NO_TAGS)
+        if isinstance(event, cls):
+            return event
+        made = _new(NewEvent)
+        _put_event(made, event)
+        _put_new_id(made, make_id())
+        _put_occurred(made, None)
+        _put_new_metadata(made, {})
+        _put_new_tags(made, NO_TAGS)
+        return made
 
 
-_assemble_new: Final[Callable[..., NewEvent]] = assembler(NewEvent)
+_new: Final = object.__new__
+_put_event, _put_new_id, _put_occurred, _put_new_metadata, _put_new_tags = _setters(NewEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,38 @@ class Envelope(Generic[E]):
     def token(self) -> Token:
         """The token that an append of this event returned."""
         return Token(self.stream, self.version, self.position)
+
+
+(
+    _put_stream,
+    _put_version,
+    _put_position,
+    _put_id,
+    _put_type,
+    _put_schema_version,
+    _put_data,
+    _put_metadata,
+    _put_occurred_at,
+    _put_recorded_at,
+    _put_tags,
+) = _setters(Envelope)
+
+
+def recorded(row: Sequence[Any], data: E, metadata: Mapping[str, Any]) -> Envelope[E]:
+    """Give the envelope of a row of the store: stream, version, xid, sequence, id, type, schema version, …, both times, tags."""
+    made = cast("Envelope[E]", _new(Envelope))
+    _put_stream(made, row[0])
+    _put_version(made, row[1])
+    _put_position(made, Position(row[2], row[3]))
+    _put_id(made, row[4])
+    _put_type(made, row[5])
+    _put_schema_version(made, row[6])
+    _put_data(made, data)
+    _put_metadata(made, metadata)
+    _put_occurred_at(made, row[9])
+    _put_recorded_at(made, row[10])
+    _put_tags(made, frozenset(row[11]) if row[11] else NO_TAGS)
+    return made
 
 
 def utc(text: str) -> datetime:

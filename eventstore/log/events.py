@@ -16,9 +16,9 @@ from eventstore.codec import loads
 from eventstore.envelope import Envelope
 from eventstore.errors import UndecodableRecord
 from eventstore.event import Events, EventType, registry
-from eventstore.log.plain import make_decoder
 from eventstore.log.policy import guard
 from eventstore.log.wire import open_envelope, read_core
+from eventstore.plain import make_decoder
 from eventstore.privacy.opener import Opener
 from eventstore.settings import EventSettings, KafkaSettings
 from eventstore.source import Message, Reader, Record

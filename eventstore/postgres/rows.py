@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from msgspec import MsgspecError
+
 from eventstore.codec import decode, encode
-from eventstore.envelope import NO_TAGS, Envelope, NewEvent, RawEvent, assembler
+from eventstore.envelope import Envelope, NewEvent, RawEvent, recorded
 from eventstore.errors import LimitExceeded, UsageError
 from eventstore.event import Events, EventType, Tagger, writer_of
+from eventstore.plain import find_decoder
 from eventstore.postgres.array import NULL, write_integer, write_jsonb, write_moment, write_text, write_uuid
 from eventstore.privacy.opener import Opener
 from eventstore.query import check_tags
 from eventstore.sealer import SealedEvent
 from eventstore.settings import PostgresSettings
-from eventstore.stream import MAX_NAME, Position
+from eventstore.stream import MAX_NAME
 from eventstore.tenant import qualify, split
 
 Row = tuple[str, int, int, int, Any, str, int, str, str, Any, Any, list[str] | None]
@@ -25,7 +28,6 @@ Elements = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes]
 _NO_METADATA = b"{}"
 _NUL = b"\\u0000"
 _DATA: Final = operator.attrgetter("data")
-_assemble: Final[Callable[..., Envelope[Any]]] = assembler(Envelope)
 
 
 def check_stream(stream: str) -> str:
@@ -173,24 +175,20 @@ def envelope(row: Row, registry: Events | None, opener: Opener | None = None) ->
 
     Raises UnknownEvent, UndecodableRecord.
     """
-    stream, version, xid, sequence, event_id, name, schema_version, data, metadata, occurred_at, recorded_at, tags = row
-    fields = decode(data)
-    if registry:
-        kind = registry.named(name)
-        fields = kind.decode(opener.open(fields, event_id) if opener and kind.privacy else fields, schema_version)
-    return _assemble(
-        stream,
-        version,
-        Position(xid, sequence),
-        event_id,
-        name,
-        schema_version,
-        fields,
-        {} if metadata == "{}" else decode(metadata),
-        occurred_at,
-        recorded_at,
-        frozenset(tags) if tags else NO_TAGS,
-    )
+    data = _read(registry.named(row[5]), row, opener) if registry else decode(row[7])
+    return recorded(row, data, {} if row[8] == "{}" else decode(row[8]))
+
+
+def _read(kind: EventType, row: Row, opener: Opener | None) -> Any:
+    """Make the event of *row*: most straight from its JSON, and by way of a dict what that does not take, or refuses."""
+    event_id, version, data = row[4], row[6], row[7]
+    if version == kind.version and (read := find_decoder(kind)):
+        try:
+            return read(data)
+        except (MsgspecError, TypeError, ValueError, RecursionError):
+            pass  # read again below, which knows more ways to read it, or what to say
+    found = decode(data)
+    return kind.decode(opener.open(found, event_id) if opener and kind.privacy else found, version)
 
 
 def _refuse_nul(new: NewEvent, *documents: bytes) -> None:

@@ -12,7 +12,7 @@ from eventstore.codec import encode
 from eventstore.errors import UndecodableRecord
 from eventstore.event import Events
 from eventstore.log.events import EventSource
-from eventstore.log.plain import is_plain
+from eventstore.plain import is_plain
 from tests.bank.records import Raw
 
 
@@ -34,6 +34,16 @@ class Rich:
     tags: list[str] = field(default_factory=list)
 
 
+@event("core-test-deep")
+class Deep:
+    name: str
+    count: Any
+    tags: list[str | None] = field(default_factory=list)
+    rest: dict[str, int] | None = None
+    note: Any = None
+    share: list[dict[str, Any]] | None = None
+
+
 SCALARS = (
     st.none()
     | st.booleans()
@@ -42,7 +52,8 @@ SCALARS = (
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
     | st.sampled_from(["12", "true", "1.5", "", " 1", "1_0"])
 )
-VALUES = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(st.text(max_size=2), SCALARS, max_size=1)
+DICTS = st.dictionaries(st.text(max_size=2), SCALARS, max_size=1)
+VALUES = SCALARS | st.lists(SCALARS, max_size=2) | DICTS | st.lists(DICTS, max_size=2)
 FITTING = st.fixed_dictionaries(
     {
         "name": st.text(max_size=5),
@@ -54,7 +65,7 @@ FITTING = st.fixed_dictionaries(
     optional={"rest": st.integers(0, 9) | st.none(), "tags": st.lists(st.text(max_size=2), max_size=2), "more": SCALARS},
 )
 ODD = st.dictionaries(st.sampled_from(["name", "count", "share", "done", "note", "rest", "tags"]), VALUES)
-NAMES = frozenset({"core-test-plain", "core-test-rich"})
+NAMES = frozenset({"core-test-plain", "core-test-rich", "core-test-deep"})
 
 
 def outcome(read: Any, value: bytes | None) -> Any:
@@ -112,6 +123,22 @@ def test_plain_classes() -> None:
             self.name = self.name.upper()
 
     @dataclass
+    class Sets:
+        names: set[str]
+
+    @dataclass
+    class Made:
+        names: list[str] = field(default_factory=lambda: ["x"])
+
+    @dataclass
+    class Numbered:
+        names: dict[int, str]
+
+    @dataclass
+    class Bare:
+        names: list
+
+    @dataclass
     class Nested:
         plain: Plain
 
@@ -127,6 +154,6 @@ def test_plain_classes() -> None:
     events = Events()
     kinds = [
         events.add(f"core-test-{number}", 1, python)
-        for number, python in enumerate((Plain, Rich, Checked, Nested, Union, Single))
+        for number, python in enumerate((Plain, Deep, Rich, Checked, Sets, Made, Numbered, Bare, Nested, Union, Single))
     ]
-    assert [is_plain(each) for each in kinds] == [True, False, False, False, False, False]
+    assert [is_plain(each) for each in kinds] == [True, True] + 9 * [False]
