@@ -11,6 +11,7 @@ from pathlib import Path
 from cdc.change.drift import Drift
 from cdc.change.written import compare_written, read_written
 from cdc.connect.declaration import Connector
+from cdc.connect.scope import is_sent
 from cdc.database import SourceDatabase
 from cdc.finding import Finding
 from eventstore.errors import UsageError
@@ -36,7 +37,11 @@ class Written:
     async def compare(self, database: SourceDatabase, connector: Connector) -> list[tuple[str, Drift]]:
         """Give what differs in *connector*'s tables, by table. Raises UsageError for a module of something else."""
         written = read_written(self.text, self.name)
-        columns = [each for each in await database.ask("columns", tables=sorted(connector.tables)) if not each["generated"]]
+        columns = [
+            each
+            for each in await database.ask("columns", tables=sorted(connector.tables))
+            if not each["generated"] and is_sent(connector.options, str(each["table_name"]), str(each["column_name"]))
+        ]
         there = {
             table: {str(each["column_name"]): f"{each['type']}{' not null' if each['required'] else ''}" for each in found}
             for table, found in groupby(columns, key=lambda each: str(each["table_name"]))

@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, LiteralString, NamedTuple, cast
 
 from pydantic import SecretStr
@@ -22,7 +23,9 @@ from cdc.change.column import TEXTUAL, read_json
 from cdc.change.interval import read_interval
 from cdc.change.moment import read_clock, read_date, read_naive, read_zoned, read_zoned_clock
 from cdc.change.number import read_decimal
+from cdc.change.shape import TEXTS, parse_shape
 from cdc.check import Facts
+from cdc.connect.scope import Selection, select_columns
 from eventstore.errors import PreconditionFailed
 from eventstore.postgres.engine import Connection, checkout, open_engine
 from eventstore.postgres.statements import load
@@ -32,7 +35,7 @@ Step = Callable[[Any], Any]
 _HERE = "cdc"
 _PIECE = 5_000
 _XIDS = 1 << 32
-_SHAPES = frozenset({"point", "circle", "line", "lseg", "box", "path", "polygon", "geometry", "geography", "vector", "sparsevec"})
+_VECTORS = frozenset({"vector", "halfvec", "sparsevec"})
 _STEPS: Mapping[str, Step] = {
     **{name: step for name, step in TEXTUAL.items() if name not in {"numeric", "money"}},
     "json": read_json,
@@ -77,7 +80,6 @@ class _Column:
     name: str
     expression: str
     step: Step | None
-    place: int
 
 
 @asynccontextmanager
@@ -101,17 +103,30 @@ class Reading:
         self.snapshot = snapshot
         self._database = database
 
+    async def select(self, table: str, config: Mapping[str, str]) -> Selection:
+        """Say what a connector with *config* sends of *table*. Raises PreconditionFailed for a table that is not there."""
+        facts = await self._ask(table)
+        placed = sorted((int(each["place"]), str(each["name"])) for each in facts if each["place"])
+        return select_columns(config, table, [str(each["name"]) for each in facts], [name for _, name in placed])
+
+    async def shares(self, table: str, key: Sequence[str]) -> bool:
+        """Say whether rows of *table* have the same *key*, which one that a connector was told of may be for several."""
+        values = {"table": table, "key": list(key)}
+        composed: Any = await (await self._connection.execute(load(_HERE, "compose_shared"), values)).fetchone()
+        row: Any = await (await self._connection.execute(cast("LiteralString", composed[0]))).fetchone()
+        return bool(row[0])
+
     async def rows(
-        self, table: str, declared: Mapping[str, str] | None = None, left_out: Sequence[str] = ()
+        self, table: str, declared: Mapping[str, str] | None = None, selection: Selection | None = None
     ) -> AsyncGenerator[Change]:
         """Give every row of *table* as a change with op `r`; close it (`aclosing`) when not all are taken.
 
-        *declared* are the types that the reader of the records declares, *left_out* the columns that the connector does not send.
-        Raises PreconditionFailed for a table that is not there.
+        *declared* are the types that the reader of the records declares, *selection* what the connector sends (None = all columns, under
+        the primary key). Raises PreconditionFailed for a table that is not there.
         """
-        columns = await self._plan(table, declared or {}, left_out)
-        keys = [each.name for each in sorted((each for each in columns if each.place), key=lambda each: each.place)]
-        origin = self._describe(table)
+        sent = selection or await self.select(table, {})
+        columns = await self._plan(table, declared or {}, sent)
+        origin, keys, unsent = self._describe(table), sent.key, [each for each in sent.key if each in sent.left_out]
         names, steps = [each.name for each in columns], [(each.name, each.step) for each in columns if each.step is not None]
         async with self._connection.cursor(name="refold_reading") as cursor:
             cursor.itersize = _PIECE
@@ -121,18 +136,26 @@ class Reading:
                 for name, step in steps:
                     if row[name] is not None:
                         row[name] = step(row[name])
-                yield Change("r", table, tuple(row[each] for each in keys), None, row, origin, (0, 0), tuple(keys))
+                for name in sent.altered:
+                    row[name] = f"{UNREAD}altered by the connector"
+                key = tuple(row[each] for each in keys)
+                for name in unsent:
+                    del row[name]
+                yield Change("r", table, key, None, row, origin, (0, 0), keys)
 
-    async def _plan(self, table: str, declared: Mapping[str, str], left_out: Sequence[str]) -> list[_Column]:
+    async def _ask(self, table: str) -> list[Facts]:
         cursor = await self._connection.execute(load(_HERE, "readable_columns"), {"table": table})
         names = [each.name for each in cursor.description or ()]
         facts = [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
         if not facts:
             raise PreconditionFailed(f"the source has no table {table}", table=table)
+        return facts
+
+    async def _plan(self, table: str, declared: Mapping[str, str], sent: Selection) -> list[_Column]:
         return [
-            _Column(each["name"], each["expression"], find_step(each, declared.get(each["name"], "")), each["place"])
-            for each in facts
-            if each["expression"] is not None and each["name"] not in left_out
+            _Column(each["name"], each["expression"], find_step(each, declared.get(each["name"], "")))
+            for each in await self._ask(table)
+            if each["expression"] is not None and (each["name"] not in sent.left_out or each["name"] in sent.key)
         ]
 
     async def _compose(self, table: str, columns: Sequence[_Column]) -> LiteralString:
@@ -149,8 +172,10 @@ class Reading:
 def find_step(column: Facts, declared: str) -> Step | None:
     """Settle how a value of *column* becomes what a record gives; None = it is that already. Pure."""
     element = column["element"]
-    if element in _SHAPES:
+    if element in _VECTORS or (element in TEXTS and column["is_array"]):
         return lambda _: UNREAD + column["type"]
+    if element in TEXTS:
+        return partial(parse_shape, element)
     if column["is_domain"] and element == "numeric" and not column["is_array"]:
         return read_decimal if re.match(r"numeric|decimal", declared.strip().lower()) else None
     if element == "bit" and column["modifier"] == 1:

@@ -16,6 +16,7 @@ from itertools import groupby
 from cdc.change.annotation import MODULES, annotate
 from cdc.check import Facts
 from cdc.connect.declaration import Connector
+from cdc.connect.scope import is_sent
 from cdc.database import SourceDatabase
 from eventstore.errors import PreconditionFailed
 
@@ -25,10 +26,11 @@ _OPAQUE = {"e": "enum", "c": "composite"}
 
 async def read_rows(database: SourceDatabase, connector: Connector) -> str:
     """Give the module of row classes for *connector*'s tables. Raises PreconditionFailed for a table that does not exist."""
-    columns = await database.ask("columns", tables=sorted(connector.tables))
+    found = await database.ask("columns", tables=sorted(connector.tables))
+    columns = [each for each in found if is_sent(connector.options, str(each["table_name"]), str(each["column_name"]))]
     missing = sorted({*connector.tables} - {str(each["table_name"]) for each in columns})
     if missing:
-        raise PreconditionFailed(f"the table {missing[0]} does not exist, or has no column", tables=missing)
+        raise PreconditionFailed(f"the table {missing[0]} does not exist, or no column of it is captured", tables=missing)
     return write_rows(connector, columns)
 
 

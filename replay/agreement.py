@@ -8,7 +8,7 @@ record that is being mended, must not be called a difference.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,16 +114,15 @@ class Verifier:
             self.report("something differs: it is looked at once more, at a newer point")
             found |= {str(each.mirror): each for each in await self._look(doubtful)}
         looked = [found[str(each)].likeness for each in mirrors]
-        tables = [each for each in looked if not each.remembers]
-        left_out += [
-            f"{each.projection}.{each.table} depends on more than the newest change" for each in looked if each.remembers
-        ]
+        tables = [each for each in looked if not each.obstacle]
+        left_out += [f"{each.projection}.{each.table} {each.obstacle}" for each in looked if each.obstacle]
         return Agreement(self.connector.name, tables, left_out, round(time.monotonic() - started, 2))
 
     async def _look(self, mirrors: Sequence[Mirror]) -> list[_Seen]:
         topics = await find_partitions(self.kafka, sorted({name_topic(self.names.prefix, each.source.table) for each in mirrors}))
         partitions = [(topic, number) for topic, count in topics.items() for number in range(count)]
-        dsn = await self._find_dsn()
+        config = await self._read_config()
+        dsn = find_dsn(self.connector, config)
         comparer = Comparer(self.engine, self.kafka, self.deadline, self.ranges, self.samples)
         async with ConnectClient() as connect, open_database(dsn) as database:
             proof = self._prove(connect, database)
@@ -134,17 +133,18 @@ class Verifier:
                 _, ahead = await find_bounds(self.kafka, partitions)
                 seen: list[_Seen] = []
                 for each in mirrors:
-                    seen.append(_Seen(each, await comparer.compare(each, Point(reading, behind, begun, ahead))))
-                    if not seen[-1].likeness.remembers:
+                    seen.append(_Seen(each, await comparer.compare(each, Point(reading, config, behind, begun, ahead))))
+                    if not seen[-1].likeness.obstacle:
                         self.report(str(seen[-1].likeness))
                 return seen
 
     def _prove(self, connect: ConnectClient, database: SourceDatabase) -> Proof:
         return Proof(connect, database, self.names.connector, self.names.slot, self.deadline, _say_nothing)
 
-    async def _find_dsn(self) -> str:
+    async def _read_config(self) -> Mapping[str, str]:
+        """Give what the connector runs with, which says what its records hold; as declared where it does not run."""
         async with ConnectClient() as connect:
-            return find_dsn(self.connector, await connect.read_config(self.names.connector))
+            return await connect.read_config(self.names.connector) or self.connector.options
 
     async def _find_behind(self, partitions: Iterable[Partition]) -> tuple[Vector, Vector]:
         """Give offsets before which the log has nothing that a snapshot taken from now on would not show, and where it ends."""

@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cdc.change import Change
+from cdc.connect.scope import Selection
 from cdc.reading import Reading
 from eventstore.errors import PreconditionFailed, TimedOut
 from eventstore.postgres.engine import Connection, checkout
@@ -48,7 +49,8 @@ class Likeness:
     """A table of a read model beside its source; *ranges* of keys were compared, *differing* are those that are not equal.
 
     *later*: changes after the source's snapshot that were taken from the log. *parked*: records that the generation set aside, which its
-    rows lack. *uncompared*: columns of types that can't be compared.
+    rows lack. *uncaptured*: columns of the source that the connector does not send. *uncompared*: columns of the read model whose values
+    can't be made from the source, by their type or because the connector masks or cuts them.
     """
 
     source: str
@@ -66,8 +68,9 @@ class Likeness:
     later: int = 0
     parked: int = 0
     refused: int = 0
-    remembers: bool = False
-    """Its rows depend on the changes that led to them and not on the newest alone, so that the source can't tell what they should be."""
+    obstacle: str = ""
+    """Why the source can't tell what its rows should be, when it can't; nothing was compared then."""
+    uncaptured: list[str] = field(default_factory=list[str])
     uncompared: list[str] = field(default_factory=list[str])
 
     @property
@@ -81,7 +84,8 @@ class Likeness:
 
     def __str__(self) -> str:
         what = f"{self.source} -> {self.projection}.{self.table} (g{self.generation})"
-        left = f", without {', '.join(self.uncompared)}" if self.uncompared else ""
+        left = f"; the connector leaves out {', '.join(self.uncaptured)}" if self.uncaptured else ""
+        left += f", without {', '.join(self.uncompared)}" if self.uncompared else ""
         if self.is_equal:
             return f"{what}: {self.found_rows:,} rows equal in {self.ranges} ranges{left}"
         aside = f"; {self.parked:,} records are parked" if self.parked else ""
@@ -93,12 +97,13 @@ class Likeness:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What the source's snapshot shows, and three offset vectors.
+    """What the source's snapshot shows, the configuration of its connector, and three offset vectors.
 
     What is not in the snapshot comes after *behind*, what is in it before *ahead*. *begun* is where the log ended before it was taken.
     """
 
     reading: Reading
+    config: Mapping[str, str]
     behind: Vector
     begun: Vector
     ahead: Vector
@@ -146,8 +151,9 @@ class Comparer:
         return found
 
     async def _confront(self, stage: _Stage, point: Point, found: Likeness) -> None:
-        if not await stage.fill(point.reading):
-            found.remembers = True
+        sent = await point.reading.select(stage.mirror.source.table, point.config)
+        found.obstacle, found.uncaptured = await stage.fill(point.reading, sent), list(sent.left_out)
+        if found.obstacle:
             return
         topic = stage.mirror.source.topic(self.kafka)
         behind, ahead = _of_topic(topic, point.behind), _of_topic(topic, point.ahead)
@@ -216,15 +222,17 @@ class _Stage:
         self.maker = Maker(self.mirror)
         self._model = ReadModel(self.mirror.projection, HERE)
 
-    async def fill(self, reading: Reading) -> bool:
-        """Make a row of each source row, in pieces where each has its own, else all together; False = the source does not tell."""
+    async def fill(self, reading: Reading, sent: Selection) -> str:
+        """Make a row of each source row, in pieces where each has its own, else all together; gives why the source does not tell."""
         source, rows, first = self.mirror.source, dict[Any, Any](), list[Change]()
-        async with aclosing(reading.rows(source.table, source.columns)) as changes:
+        if sent.is_told and await reading.shares(source.table, sent.key):
+            return f"is made from rows that share a key ({', '.join(sent.key)}, by message.key.columns)"
+        async with aclosing(reading.rows(source.table, source.columns, sent)) as changes:
             async for change in changes:
                 if len(first) < _PROBES:
                     first.append(copy.deepcopy(change))
                     if len(first) > 1 and Maker(self.mirror).remembers(first[-2:]):
-                        return False
+                        return "depends on more than the newest change"
                 self.maker.apply(change, rows)
                 if len(rows) >= _PIECE and self.mirror.is_keyed:
                     await self._write(rows)
@@ -235,7 +243,7 @@ class _Stage:
                     )
         await self._write(rows)
         await self._model.require_key(self.connection, self.mirror.table.name)
-        return True
+        return ""
 
     async def advance(self, point: Point, start: Vector, until: Vector) -> int:
         """Fold on what the log has between *start* and *until*; give how many changes that were."""

@@ -122,8 +122,8 @@ class Maker:
         for one, other in pairwise(changes):
             assert one.after is not None
             assert other.after is not None
-            names = zip(one.key_names, one.key, strict=True)
-            earlier = replace(one, after={**copy.deepcopy(other.after), **dict(names)})
+            kept = {name: value for name, value in zip(one.key_names, one.key, strict=True) if name in one.after}
+            earlier = replace(one, after={**copy.deepcopy(other.after), **kept})
             alone, before, after = dict[Any, Any](), dict[Any, Any](), dict[Any, Any]()
             self.apply(copy.deepcopy(one), alone)
             self.apply(copy.deepcopy(earlier), before)

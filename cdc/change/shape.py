@@ -6,13 +6,19 @@ business of a geometry library.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from cdc.change.number import read_bytes
 
+TEXTS = frozenset({"point", "circle", "line", "lseg", "box", "path", "polygon", "geometry", "geography"})
+"""Types of which `parse_shape` reads the text form."""
+
 _POINTS, _RINGS = 2, 3  # well-known binary: a line string, a polygon
+_SRID = 0x20000000  # PostGIS's flag for a reference system that follows the type
+_NUMBER = re.compile(r"[^][(){}<>,\s]+")
 
 
 class Point(NamedTuple):
@@ -108,8 +114,37 @@ def read_geometry(value: dict[str, Any]) -> Box | Path | Geometry:
             Point(max(p.x for p in points), max(p.y for p in points)), Point(min(p.x for p in points), min(p.y for p in points))
         )
     if kind == "polygon":
-        return Path(points[:-1] if len(points) > 1 and points[0] == points[-1] else points, closed=True, kind=kind)
+        return Path(_open_ring(points), closed=True, kind=kind)
     return Path(points, closed=extensions.get("closed") == "true", kind=kind)
+
+
+def parse_shape(kind: str, text: str) -> Any:
+    """Make of PostgreSQL's text form of a *kind* in `TEXTS` what a record's struct gives; of PostGIS's, which is hexadecimal."""
+    if kind in ("geometry", "geography"):
+        return _parse_postgis(bytes.fromhex(text))
+    numbers = [float(each) for each in _NUMBER.findall(text)]
+    if kind == "line":
+        return Line(*numbers)
+    if kind == "circle":
+        return Circle(Point(*numbers[:2]), numbers[2])
+    points = tuple(Point(*pair) for pair in zip(numbers[::2], numbers[1::2], strict=True))
+    if kind == "point":
+        return points[0]
+    if kind == "box":
+        return Box(*points)
+    closed = kind == "polygon" or (kind == "path" and text.startswith("("))
+    return Path(_open_ring(points) if kind == "polygon" else points, closed, kind)
+
+
+def _parse_postgis(wkb: bytes) -> Geometry:
+    order = "<" if wkb[0] else ">"
+    (flags,) = struct.unpack_from(f"{order}I", wkb, 1)
+    return Geometry(wkb, struct.unpack_from(f"{order}i", wkb, 5)[0] if flags & _SRID else None)
+
+
+def _open_ring(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    """Leave out a last point that says the first again: well-known binary closes each ring, and can't tell who said it."""
+    return points[:-1] if len(points) > 1 and points[0] == points[-1] else points
 
 
 def _points(wkb: bytes) -> tuple[Point, ...]:

@@ -1,4 +1,4 @@
-"""Which tables a configuration captures: Debezium's include and exclude lists, applied to the tables that exist. Pure.
+"""Which tables and columns a configuration captures: Debezium's include and exclude lists, applied to what exists. Pure.
 
 A list holds comma-separated regular expressions, each of which must match the whole `schema.table` (or schema), whatever the
 case. A table that a list names literally is wanted even when it does not exist: that is what a check must notice.
@@ -7,9 +7,11 @@ case. A table that a list names literally is wanted even when it does not exist:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 _SYSTEM = re.compile(r"(pg_.*|information_schema)\..*")
+_ALTERING = ("column.mask.", "column.truncate.")
 _COMMA = re.compile(r"(?<!\\),")
 
 
@@ -31,6 +33,42 @@ def is_captured(config: Mapping[str, str], table: str) -> bool:
         and _matches(config, "table.include.list", table, default=True)
         and not _matches(config, "table.exclude.list", table, default=False)
     )
+
+
+class Selection(NamedTuple):
+    """What records of a table hold: which columns they lack, which make their key, and which arrive in another form (masked, cut)."""
+
+    left_out: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    altered: tuple[str, ...] = ()
+    is_told: bool = False
+    """Whether `message.key.columns` names the key, which rows may then share."""
+
+
+def select_columns(config: Mapping[str, str], table: str, columns: Sequence[str], primary: Sequence[str]) -> Selection:
+    """Say which of a table's *columns* its records hold; *primary* are those of its primary key, in the key's order."""
+    whole = {each: f"{table}.{each}" for each in columns}
+    left_out = [each for each in columns if not is_sent(config, table, each)]
+    wanted = [f"{pattern}\\.{column}" for pattern, names in _read_keys(config) for column in names]
+    key = [each for each, name in whole.items() if any(_compile(pattern).fullmatch(name) for pattern in wanted)]
+    altering = [option for option in config if option.startswith(_ALTERING)]
+    altered = [each for each, name in whole.items() if any(_matches(config, option, name, default=False) for option in altering)]
+    return Selection(tuple(left_out), tuple(key or primary), tuple(altered), is_told=bool(key))
+
+
+def is_sent(config: Mapping[str, str], table: str, column: str) -> bool:
+    """Tell whether *config* lets a column reach the records' rows; keys hold theirs in any case."""
+    name = f"{table}.{column}"
+    included = _matches(config, "column.include.list", name, default=True)
+    return included and not _matches(config, "column.exclude.list", name, default=False)
+
+
+def _read_keys(config: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
+    """Give each entry of `message.key.columns`: an expression for tables, and columns of theirs."""
+    for entry in config.get("message.key.columns", "").split(";"):
+        pattern, colon, names = entry.strip().rpartition(":")
+        if colon:
+            yield pattern, split_list(names)
 
 
 def split_list(value: str | None) -> list[str]:
