@@ -2,6 +2,8 @@
 
     python -m benchmarks.relay [--events 200000] [--rounds 3] [--seconds 4] [--rate 500]
 
+The relay whose latency is measured is `eventstore relay`, a process of its own as in real life; writers and consumer share another.
+
 Servers: those that `refold up` started, or the ones that REFOLD_* name. A scratch database and topics are made and dropped.
 """
 
@@ -16,12 +18,15 @@ import uuid
 from collections.abc import AsyncIterator
 
 import psycopg
+import uvloop
 from aiokafka import TopicPartition
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.accounts import make_events
+from benchmarks.transfers import running, start
 from eventstore import KafkaSettings, PostgresSettings, RawEvent
 from eventstore.codec import decode
+from eventstore.console import tune_collector
 from eventstore.log.admin import Admin
 from eventstore.log.consumer import make_consumer, start_consumer
 from eventstore.postgres import PostgresEventStore, open_engine
@@ -52,8 +57,8 @@ async def measure_drain(engine: AsyncEngine) -> float:
         return done.published / (time.perf_counter() - started)
 
 
-async def measure_latency(engine: AsyncEngine, rate: float, seconds: float) -> list[float]:
-    """Give the milliseconds from the call of append to the record in a consumer's hands, at *rate* appends a second.
+async def measure_latency(engine: AsyncEngine, dsn: str, rate: float, seconds: float) -> list[float]:
+    """Give the milliseconds from the call of append to the record in a consumer's hands, at *rate* appends a second; *dsn* is the store's.
 
     A second of the same load comes first and does not count: connections are opened in it, plans and segments are made.
     """
@@ -61,8 +66,7 @@ async def measure_latency(engine: AsyncEngine, rate: float, seconds: float) -> l
     taken: list[float] = []
     async with fresh_topic() as kafka, PostgresEventStore.open(engine=engine) as store:
         await Relay(engine, kafka).drain()
-        stop = asyncio.Event()
-        relaying = asyncio.create_task(Relay(engine, kafka).run(stop))
+        relaying = start("eventstore", "relay", REFOLD_POSTGRES_DSN=dsn, REFOLD_KAFKA_TOPIC_PREFIX=kafka.topic_prefix)
         consumer = make_consumer(kafka, None, bulk=False)
         await start_consumer(consumer, kafka)
         partitions = [TopicPartition(kafka.events_topic, each) for each in range(kafka.partitions)]
@@ -71,9 +75,10 @@ async def measure_latency(engine: AsyncEngine, rate: float, seconds: float) -> l
         for each in partitions:
             consumer.seek(each, ends[each])
         warm = round(rate * WARM_S)
-        began, total = time.perf_counter() + 1, warm + round(rate * seconds)
+        total = warm + round(rate * seconds)
 
         async def write() -> None:
+            began = time.perf_counter()
             appends = set[asyncio.Task[object]]()
             for number in range(total):
                 await asyncio.sleep(max(0, began + number / rate - time.perf_counter()))
@@ -81,14 +86,16 @@ async def measure_latency(engine: AsyncEngine, rate: float, seconds: float) -> l
                 appends.add(asyncio.create_task(store.append(f"latency-{number % 997}", [RawEvent("moved", {"n": number})])))
             await asyncio.gather(*appends)
 
-        writing = asyncio.create_task(write())
-        while len(taken) < total:
-            for records in (await consumer.getmany(timeout_ms=50)).values():
-                now = time.perf_counter()
-                taken += [1000 * (now - sent[decode(record.value)["data"]["n"]]) for record in records]
-        await writing
-        stop.set()
-        await relaying
+        async with running(relaying):
+            await store.append("latency-first", [RawEvent("moved", {"n": 0})])
+            while not await consumer.getmany(timeout_ms=50):
+                pass  # the relay starts
+            writing = asyncio.create_task(write())
+            while len(taken) < total:
+                for records in (await consumer.getmany(timeout_ms=50)).values():
+                    now = time.perf_counter()
+                    taken += [1000 * (now - sent[decode(record.value)["data"]["n"]]) for record in records]
+            await writing
         await consumer.stop()
     return sorted(taken[warm:])
 
@@ -130,7 +137,7 @@ async def measure_round(settings: PostgresSettings, arguments: argparse.Namespac
     """Measure everything once."""
     engine = open_engine(settings)
     rates = {"relayed": await measure_drain(engine)}
-    taken = await measure_latency(engine, arguments.rate, arguments.seconds)
+    taken = await measure_latency(engine, settings.dsn.get_secret_value(), arguments.rate, arguments.seconds)
     rates |= {"latency p50, ms": taken[len(taken) // 2], "latency p99, ms": taken[len(taken) * 99 // 100]}
     await engine.dispose()
     return rates | await measure_waking(settings.dsn.get_secret_value(), arguments.seconds)
@@ -162,7 +169,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=500.0)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    rates = asyncio.run(measure(arguments))
+    tune_collector()
+    rates = uvloop.run(measure(arguments))
     if arguments.json:
         print(json.dumps(rates))
         return

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from eventstore.cli.program import add_command, open_store
-from eventstore.console import Output
+from eventstore.console import Output, tune_collector
 
 _APPLICATION = "eventstore relay"
 
@@ -37,6 +37,7 @@ async def relay(arguments: argparse.Namespace, output: Output) -> int:
         return await _show_shards(output)
     from eventstore.relay import Relay
 
+    tune_collector()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
