@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 
-from cdc.connect.option import is_known, known_options
+from cdc.connect.option import find_close, find_deprecation, is_known
 from cdc.connect.secret import is_reference, is_secret_name
 from cdc.connect.state import find_offset
 from cdc.connect.trace import classify
@@ -52,14 +51,11 @@ def judge_plugins(facts: Facts) -> Iterator[Trouble]:
 @check(22, _FAMILY, "options", "Connect takes a misspelt option without a word, and the default holds")
 def judge_options(facts: Facts) -> Iterator[Trouble]:
     """Require: every option is known, none is deprecated, and Connect's own check finds nothing."""
-    known = known_options()
     for name in sorted(facts.config.keys() - {"name"}):
         if not is_known(name, dict(facts.config)) and not _is_general(name):
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            remedy = f"did you mean {close[0]}?" if close else "take it out"
-            yield Trouble("fail", f"no connector knows the option {name}", remedy)
-        elif "deprecated" in str(known.get(name, {}).get("documentation", "")).lower()[:200]:
-            yield Trouble("warn", f"the option {name} is deprecated", str(known[name]["documentation"])[:200])
+            yield Trouble("fail", f"no connector knows the option {name}", find_close(name) or "take it out")
+        elif remedy := find_deprecation(name):
+            yield Trouble("warn", f"the option {name} is deprecated", remedy)
     for name, told in facts.worker.refused.items():
         yield Trouble("fail", f"Connect refuses {name}: {' '.join(told)}", "correct it, and `cdc apply`")
 

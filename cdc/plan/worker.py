@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from cdc.connect.config import Names, compare_config
 from cdc.connect.declaration import Connector
+from cdc.connect.option import find_deprecation
 from cdc.connect.secret import is_reference, is_secret_name
 from cdc.finding import Finding
 from cdc.plan.effect import find_effect
@@ -48,9 +49,14 @@ def plan_worker(names: Names, config: Mapping[str, str], world: World) -> Iterat
 
 
 def check_worker(connector: Connector, names: Names, config: Mapping[str, str], world: World) -> list[Finding]:
-    """Judge what Connect refuses, a move to another database, and secrets in plain text."""
+    """Judge what Connect refuses, what it will drop, a move to another database, and secrets in plain text."""
     found = [
         Finding("fail", "option", f"{name}: {' '.join(told)}", "correct the declaration") for name, told in world.refused.items()
+    ]
+    found += [
+        Finding("warn", "deprecated", f"the option {name} is deprecated", remedy)
+        for name in sorted(config)
+        if (remedy := find_deprecation(name))
     ]
     if world.config is None:
         return found

@@ -67,6 +67,9 @@ def test_refuses(write, change, sentence):
     ("option", "sentence"),
     [
         ('"hearbeat.interval.ms" = 1', "did you mean heartbeat.interval.ms"),
+        ('"column.exlude.list" = "s.t.c"', "did you mean column.exclude.list"),
+        ('"notification.enabled.chanels" = "log"', "did you mean notification.enabled.channels"),
+        ('"column.mask.with.x.chars" = "s.t.c"', "is not known"),
         ('"slot.name" = "mine"', "settled by"),
         ('"key.converter.replace.null.with.default" = true', "settled by"),
         ('"database.sslpassword" = "secret"', "database.sslpassword is given in plain text"),
@@ -79,8 +82,12 @@ def test_refuses_options(write, option, sentence):
 
 
 @pytest.mark.parametrize(
-    "option", ["offset.mismatch.strategy", "transforms.x.type", "producer.override.acks", "topic.creation.groups"]
-)
+    "option",
+    [
+        "offset.mismatch.strategy", "transforms.x.type", "producer.override.acks", "topic.creation.groups", "column.mask.with.12.chars",
+        "column.mask.hash.v2.SHA-256.with.salt.pepper", "column.truncate.to.20.chars", "signal.kafka.topic", "signal.consumer.acks",
+    ],
+)  # fmt: skip
 def test_knows_unlisted_options(option):
     """Options that the plugin's own list leaves out, and Connect's families, are known."""
     Connector("a", "postgresql://u@h/d", ("s.t",), options={option: "x"})

@@ -175,6 +175,7 @@ CASES = [
     ("20", "fail", worker(plugins={"w:1": "3.7.0.Final", "w:2": "3.8.0.Final"})),
     ("21", "fail", worker(plugins={"w:1": None})),
     ("22", "fail", config(hearbeat__interval__ms="1")),
+    ("22", "warn", config(flush__lsn__source="true")),
     ("22", "fail", worker(refused={"snapshot.mode": ["not one of these"]})),
     ("23", "fail", config(database__password="hush")),
     ("24", "fail", worker(state=None)),

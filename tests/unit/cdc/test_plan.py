@@ -44,6 +44,18 @@ def codes(found):
     return [(finding.severity, finding.code) for finding in found.findings]
 
 
+def test_deprecated():
+    """An option that Debezium will drop is warned of with the one to use instead; one whose text only speaks of such is not."""
+    found = plan(replace(OPS, options={"flush.lsn.source": "true", "lsn.flush.mode": "connector", "tasks.max.enforce": "true"}))
+    assert codes(found) == [("warn", "deprecated")] * 2
+    assert [finding.what for finding in found.findings] == [
+        "the option flush.lsn.source is deprecated",
+        "the option tasks.max.enforce is deprecated",
+    ]
+    assert found.findings[0].remedy.startswith("did you mean lsn.flush.mode?")
+    assert found.findings[1].remedy.startswith("take it out")
+
+
 def test_as_declared():
     """Where everything is as declared there is nothing to do and nothing to say."""
     assert (plan().steps, plan().findings) == ((), ())
