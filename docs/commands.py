@@ -26,6 +26,7 @@ Every address and limit comes from [settings](settings.md).
 | 4 | timed out |
 | 5 | somebody else is at it: another operator, another command on the same directory |
 | 6 | a server or a download does not answer |
+| 7 | changes are pending: said by `cdc plan --detailed-exitcode` alone |
 | 130 | interrupted |
 
 `refold eventstore …`, `refold projections …`, `refold cdc …` and `refold replay …` are the programs of those names.

@@ -70,7 +70,7 @@ class ConnectClient:
         except RefoldError as error:
             if "Failed to find any class" in str(error) or error.facts.get("status") == _NOT_FOUND:
                 raise PreconditionFailed(
-                    f"the Connect worker at {self._settings.url} has no {PLUGIN}: install Debezium's PostgreSQL connector 3.7 there"
+                    f"the Connect worker at {self._settings.address} has no {PLUGIN}: install Debezium's PostgreSQL connector 3.7 there"
                 ) from error
             raise
         values = (each["value"] for each in answer["configs"])
@@ -171,7 +171,9 @@ class ConnectClient:
                 raise _Unknown
             pause = backoff_s(attempt)
             if time.monotonic() + pause > deadline:
-                raise Unreachable(f"Kafka Connect at {self._settings.url} answers {method} {path} with {status} {text!r:.200}")
+                raise Unreachable(
+                    f"Kafka Connect at {self._settings.address} answers {method} {path} with {status} {text!r:.200}"
+                )
             await asyncio.sleep(pause)
 
     async def _send(self, method: str, path: str, body: object) -> tuple[int, str, Any]:
@@ -185,7 +187,7 @@ class ConnectClient:
         except httpx.TransportError as error:
             return 500, f"request timed out: {type(error).__name__}", None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise UsageError(f"REFOLD_CONNECT_URL {self._settings.url!r} is not a URL: {error}") from error
+            raise UsageError(f"REFOLD_CONNECT_URL {self._settings.address!r} is not a URL: {error}") from error
         if not answer.content:
             return answer.status_code, "", None
         try:
@@ -197,9 +199,9 @@ class ConnectClient:
 
     def _unreachable(self, reason: str) -> Unreachable:
         return Unreachable(
-            f"Kafka Connect at {self._settings.url} does not answer: {reason}. Start it (`refold up`) or set REFOLD_CONNECT_URL to "
+            f"Kafka Connect at {self._settings.address} does not answer: {reason}. Start it (`refold up`) or set REFOLD_CONNECT_URL to "
             "one of its workers.",
-            url=self._settings.url,
+            url=self._settings.address,
         )
 
     def _refuse(self, method: str, path: str, status: int, text: str) -> RefoldError:

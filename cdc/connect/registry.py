@@ -63,18 +63,20 @@ class Registry:
             raise self._unreachable(str(error)) from error
         if answer.status_code == _NOT_FOUND:
             raise UndecodableRecord(
-                f"the registry at {self._settings.url} has nothing at {path}: is it the one that the connector writes to?"
+                f"the registry at {self._settings.address} has nothing at {path}: is it the one that the connector writes to?"
             )
         if answer.status_code >= 500:
             raise self._unreachable(f"{answer.status_code} {answer.text[:100]!r}")
         if not answer.is_success:
-            raise RefoldError(f"the registry at {self._settings.url} refused {path}: {answer.status_code} {answer.text[:200]!r}")
+            raise RefoldError(
+                f"the registry at {self._settings.address} refused {path}: {answer.status_code} {answer.text[:200]!r}"
+            )
         return decode(answer.content)
 
     def _unreachable(self, reason: str) -> Unreachable:
         return Unreachable(
-            f"the schema registry at {self._settings.url} does not answer: {reason}. Start it or set REFOLD_REGISTRY_URL.",
-            url=self._settings.url,
+            f"the schema registry at {self._settings.address} does not answer: {reason}. Start it or set REFOLD_REGISTRY_URL.",
+            url=self._settings.address,
         )
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from eventstore.errors import PreconditionFailed, UsageError
 
 _REFERENCE = re.compile(r"\$\{(?P<provider>[a-zA-Z0-9_-]+):(?P<rest>[^}]+)\}\Z")
-_SECRET_NAME = re.compile(r"(password|secret|sasl\.jaas|token|credentials)", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"password|passphrase|secret|sasl\.jaas|token|credential|user\.info|api\.?key|(private|keystore|ssl)\.?key\Z", re.IGNORECASE
+)
 
 
 def is_reference(value: str) -> bool:

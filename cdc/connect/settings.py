@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from pydantic import Field, SecretStr
@@ -10,12 +11,21 @@ from pydantic_settings import BaseSettings
 from eventstore.settings import configure
 
 
+def hide_login(url: str) -> str:
+    """Give *url* without the name and password in it, whatever else is wrong with it."""
+    return re.sub(r"//[^/]*@", "//", url)
+
+
 class ConnectSettings(BaseSettings):
     """The REST interface of a Kafka Connect cluster; any of its workers will do."""
 
     model_config = configure("REFOLD_CONNECT_")
 
-    url: str = Field(default="http://127.0.0.1:8083", description="Base URL of a Connect worker. Env REFOLD_CONNECT_URL.")
+    url: str = Field(
+        default="http://127.0.0.1:8083",
+        description="Base URL of a Connect worker; a login in it (https://name:password@host) is used and never shown. "
+        "Env REFOLD_CONNECT_URL.",
+    )
     connect_timeout_s: float = Field(
         default=3.0, gt=0, description="Seconds to wait for a TCP connection. Env REFOLD_CONNECT_CONNECT_TIMEOUT_S."
     )
@@ -35,6 +45,11 @@ class ConnectSettings(BaseSettings):
         description="What the names of Connect's own topics begin with, before -config(s), -offset(s) and -status; `cdc doctor` "
         "looks at them. Env REFOLD_CONNECT_INTERNAL_PREFIX.",
     )
+
+    @property
+    def address(self) -> str:
+        """The URL to show, without the login in it."""
+        return hide_login(self.url)
 
 
 class SourceSettings(BaseSettings):
@@ -73,3 +88,8 @@ class RegistrySettings(BaseSettings):
     password: SecretStr | None = Field(default=None, description="Their password. Env REFOLD_REGISTRY_PASSWORD.")
     token: SecretStr | None = Field(default=None, description="A bearer token instead. Env REFOLD_REGISTRY_TOKEN.")
     timeout_s: float = Field(default=5.0, gt=0, description="Seconds to wait for an answer. Env REFOLD_REGISTRY_TIMEOUT_S.")
+
+    @property
+    def address(self) -> str:
+        """The URL to show, without the login in it."""
+        return hide_login(self.url)

@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from cdc.cli.program import PENDING
+
 LINE = re.compile(r"^\s*(?P<indent>[│├└─\s]*)(?P<name>[A-Z]\w+)(?:\s+(?:exit code )?(?P<code>\d+))?(?:\s|$)")
 TREES = ("eventstore.errors", "compose.errors")
 
@@ -74,3 +76,4 @@ def test_exit_codes(repository: Path) -> None:
     for name in ("CONTRIBUTING.md", "docs/reference/commands.md"):
         text = (repository / name).read_text("utf-8")
         assert not [code for code in codes if not re.search(rf"\b{code}\b", text)], name
+    assert f"| {PENDING} | changes are pending" in (repository / "docs" / "reference" / "commands.md").read_text("utf-8")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from cdc.connect.client import ConnectClient
 from cdc.connect.retry import Verdict, backoff_s, judge
+from cdc.connect.settings import ConnectSettings
 from cdc.connect.state import ConnectorState
 from cdc.connect.trace import classify
 from cdc.status import check_drift, check_state
+from eventstore.errors import Unreachable
 
 
 @pytest.mark.parametrize(
@@ -104,3 +107,19 @@ def test_classify(cause, kind):
 def test_drift():
     """A connector whose NULLs become defaults is not healthy."""
     assert any(finding.severity == "fail" for finding in check_drift({}))
+
+
+@pytest.mark.parametrize("url", ["https://ada:hush@connect.example:8083/", "https://ada:hu@sh@h", "//ada:hush@h:port"])
+def test_hide_login(url: str) -> None:
+    """A login in a URL is not shown, whatever is wrong with the rest of it."""
+    shown = ConnectSettings(url=url).address
+    assert "ada" not in shown
+    assert "sh" not in shown
+
+
+async def test_login_in_errors() -> None:
+    """Who can't reach Connect is told where it should be, and not with which password."""
+    async with ConnectClient(ConnectSettings(url="http://ada:hush@127.0.0.1:9")) as connect:
+        with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:9 does not answer") as told:
+            await connect.read_version()
+    assert "hush" not in f"{told.value}{told.value.facts}"

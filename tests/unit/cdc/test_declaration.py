@@ -73,6 +73,8 @@ def test_refuses(write, change, sentence):
         ('"slot.name" = "mine"', "settled by"),
         ('"key.converter.replace.null.with.default" = true', "settled by"),
         ('"database.sslpassword" = "secret"', "database.sslpassword is given in plain text"),
+        ('"value.converter.basic.auth.user.info" = "a:b"', "user.info is given in plain text"),
+        ('"producer.override.ssl.keystore.key" = "BEGIN"', "keystore.key is given in plain text"),
     ],
 )
 def test_refuses_options(write, option, sentence):
