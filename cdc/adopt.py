@@ -37,6 +37,7 @@ class Found:
     tables: Sequence[Facts] = ()
     publication: Facts | None = None
     topics: Mapping[str, Topic] | None = None
+    state: str = "RUNNING"
 
     @property
     def captured(self) -> list[str]:
@@ -100,6 +101,8 @@ def _write_connector(found: Found, name: str, plain: Mapping[str, str], notes: l
     password = plain.get("database.password", config.get("database.password"))
     if password:
         section["password"] = password
+    if found.state in ("PAUSED", "STOPPED"):
+        section["state"] = found.state.lower()
     full = [table["name"] for table in found.tables if table["identity"] == "f"]
     if full:
         section["full"] = full

@@ -1,8 +1,8 @@
 """`cdc apply`: from a declaration to a connector that is proved to capture. Running it again changes nothing.
 
 It carries out exactly what `cdc plan` shows, since both take it from `cdc.plan.diff`: everything is looked at first, and nothing
-is changed when a check fails; then the database, the topics, the connector, and the proof. A paused, stopped or failed connector
-is set going again, because a declaration says that it runs.
+is changed when a check fails; then the database, the topics, the connector, and the proof. A connector is set going again, paused or
+stopped, as its declaration says; of one that is to stand there is no proof, and it is enough that Connect says so.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from cdc.database import SourceDatabase, open_database
 from cdc.plan.diff import plan_connector
 from cdc.plan.step import Plan, Step
 from cdc.proof import Proof, Report
+from cdc.steer import await_standing
 from cdc.survey import find_dsn, survey_world
 from eventstore.errors import HeldElsewhere, PreconditionFailed, UsageError
 from eventstore.log.admin import Admin
@@ -40,6 +41,8 @@ class Applied:
     warnings: list[str] = field(default_factory=list[str])
     steps: list[str] = field(default_factory=list[str])
     seconds: float = 0.0
+    state: str = "running"
+    """The state that it is in now, as declared."""
 
     @property
     def changed(self) -> bool:
@@ -67,7 +70,7 @@ async def apply_connector(
     allow_breaking: bool = False,
     report: Report = lambda _: None,
 ) -> Applied:
-    """Make *connector* exist and capture, and return once that is proved.
+    """Make *connector* exist and capture, and return once that is proved; one that is declared to stand, once it stands.
 
     Raises PreconditionFailed when a check fails, or when a change would alter the form of the records and *allow_breaking* is
     not given (nothing was changed then), UsageError when Connect refuses an option, TimedOut when the proof did not come within
@@ -86,9 +89,12 @@ async def apply_connector(
         refuse_plan(plan, connector.name, allow_breaking=allow_breaking)
         stale = world.state.failure if world.state is not None else ""
         async with open_database(find_dsn(connector, world.config)) as database:
-            await Work(connect, database, chosen, names, report).carry_out(plan.steps)
+            await Work(connect, database, chosen, names, report, connector.state).carry_out(plan.steps)
             _sum_up(applied, plan.steps)
-            await Proof(connect, database, names.connector, names.slot, started + timeout_s, report, stale).wait()
+            if connector.state == "running":
+                await Proof(connect, database, names.connector, names.slot, started + timeout_s, report, stale).wait()
+            else:
+                await await_standing(connect, names.connector, connector.state.upper(), started + timeout_s)
     applied.seconds = round(time.monotonic() - started, 2)
     return applied
 
@@ -121,6 +127,7 @@ class Work:
     kafka: KafkaSettings
     names: Names
     report: Report
+    state: str = "running"
 
     async def carry_out(self, steps: Sequence[Step]) -> None:
         """Do all *steps* in their order. What was done stays done when a later one fails; running again does the rest."""
@@ -131,6 +138,8 @@ class Work:
             "create-connector": self._create,
             "put-config": lambda step: self.connect.put_config(self.names.connector, step.values),
             "resume": lambda _: self.connect.resume(self.names.connector),
+            "pause": lambda _: self.connect.pause(self.names.connector),
+            "stop": lambda _: self.connect.stop(self.names.connector),
             "restart": lambda _: self.connect.restart(self.names.connector, only_failed=True),
         }
         for step in steps:
@@ -147,7 +156,7 @@ class Work:
             await admin.alter_topic(step.name, step.values)
 
     async def _create(self, step: Step) -> None:
-        """Create the connector stopped, clear what a deleted namesake left behind, and set it going.
+        """Create the connector stopped, clear what a deleted namesake left behind, and set it going or pause it as declared.
 
         Offsets without a slot would skip the snapshot; a slot without offsets would repeat old changes after it.
         """
@@ -162,13 +171,14 @@ class Work:
             await self.connect.delete_offsets(name)
         if slot is not None and not has_offsets:
             await self.database.drop_slot(self.names.slot)
-        await self.connect.resume(name)
+        if self.state != "stopped":
+            await (self.connect.resume(name) if self.state == "running" else self.connect.pause(name))
 
 
 def _begin(plan: Plan, connector: Connector, names: Names) -> Applied:
     topics = [name_topic(names.prefix, table) for table in connector.tables]
     warnings = [str(finding) for finding in plan.findings if finding.severity == "warn"]
-    applied = Applied(plan.connector, topics=topics, warnings=warnings)
+    applied = Applied(plan.connector, topics=topics, warnings=warnings, state=connector.state)
     if any(step.thing == "publication" and step.sign == "~" for step in plan.steps):
         applied.warnings.append("rows that an added table already holds are not captured: only what changes from now on is")
     return applied

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -168,7 +168,7 @@ class Healer:
     async def heal(
         self, diagnosis: Diagnosis, world: World, cleared: Callable[[], Awaitable[None]], *, judged: bool
     ) -> Applied | None:
-        """Carry the cure out and prove that the connector captures; None = nothing was to be done.
+        """Carry the cure out and prove that the connector captures, whatever state it is declared in; None = nothing was to be done.
 
         *cleared* is called while the connector stands still, before it begins anew. Raises what `apply_connector` raises. What was done
         stays done; run it again.
@@ -186,7 +186,10 @@ class Healer:
                     for table in await tell_empty(database, dsn, self.kafka, self.names, tables):
                         self.report(f"{table} is empty: a truncate was written into its topic")
         return await apply_connector(
-            self.connector, kafka=self.kafka, timeout_s=max(1.0, self.deadline - time.monotonic()), report=self.report
+            replace(self.connector, state="running"),
+            kafka=self.kafka,
+            timeout_s=max(1.0, self.deadline - time.monotonic()),
+            report=self.report,
         )
 
     async def _restore(self, connect: ConnectClient, diagnosis: Diagnosis, *, judged: bool) -> Diagnosis:

@@ -17,7 +17,6 @@ from cdc.connect.config import connector_name, find_names, read_names, server_na
 from cdc.connect.declaration import Connector
 from cdc.connect.secret import is_reference
 from cdc.connect.settings import SourceSettings
-from cdc.connect.state import ConnectorState
 from cdc.database import SourceDatabase, open_database
 from cdc.proof import Proof, Report
 from eventstore.errors import HeldElsewhere, PreconditionFailed, TimedOut
@@ -77,13 +76,13 @@ def compose_dsn(config: dict[str, str]) -> str:
 async def pause_connector(connect: ConnectClient, target: Target, deadline: float) -> None:
     """Pause; the slot stays active and nothing is lost. Returns when Connect says PAUSED."""
     _require(await connect.pause(target.name), target.name)
-    await _await_state(connect, target.name, deadline, lambda state: state.state == "PAUSED")
+    await await_standing(connect, target.name, "PAUSED", deadline)
 
 
 async def stop_connector(connect: ConnectClient, target: Target, deadline: float) -> None:
     """Stop; returns when Connect says STOPPED and no task is left, so that the slot is released and offsets can be changed."""
     _require(await connect.stop(target.name), target.name)
-    await _await_state(connect, target.name, deadline, lambda state: state.state == "STOPPED" and not state.tasks)
+    await await_standing(connect, target.name, "STOPPED", deadline)
 
 
 async def resume_connector(connect: ConnectClient, target: Target, deadline: float, report: Report) -> None:
@@ -107,7 +106,7 @@ async def teardown_connector(connect: ConnectClient, target: Target, deadline: f
     """
     gone: dict[str, bool] = {}
     if await connect.stop(target.name):
-        await _await_state(connect, target.name, deadline, lambda state: state.state == "STOPPED" and not state.tasks)
+        await await_standing(connect, target.name, "STOPPED", deadline)
         report("stopped")
         await _repeat(lambda: connect.delete_offsets(target.name), deadline, f"the offsets of {target.name} can't be deleted")
         report("offsets deleted")
@@ -135,6 +134,14 @@ async def release_slot(database: SourceDatabase, slot: str, deadline: float) -> 
     return False
 
 
+async def await_standing(connect: ConnectClient, name: str, wanted: str, deadline: float) -> None:
+    """Return when Connect says that the connector is *wanted*: PAUSED, or STOPPED with no task left. Raises TimedOut."""
+    while (state := await connect.read_state(name)) is None or state.state != wanted or (wanted == "STOPPED" and state.tasks):
+        if time.monotonic() > deadline:
+            raise TimedOut(f"connector {name} is {state or 'without status'}; give more time with --timeout", connector=name)
+        await asyncio.sleep(_POLL_S)
+
+
 async def _prove(connect: ConnectClient, target: Target, deadline: float, report: Report, stale: str = "") -> None:
     if target.dsn is None:
         raise PreconditionFailed(f"connector {target.name} has no database address: give --file, or REFOLD_CDC_DSN")
@@ -145,13 +152,6 @@ async def _prove(connect: ConnectClient, target: Target, deadline: float, report
 def _require(found: bool, name: str) -> None:
     if not found:
         raise PreconditionFailed(f"Kafka Connect knows no connector {name}: run `cdc apply`, or see `cdc status` for the names")
-
-
-async def _await_state(connect: ConnectClient, name: str, deadline: float, reached: Callable[[ConnectorState], bool]) -> None:
-    while (state := await connect.read_state(name)) is None or not reached(state):
-        if time.monotonic() > deadline:
-            raise TimedOut(f"connector {name} is {state or 'without status'}; give more time with --timeout", connector=name)
-        await asyncio.sleep(_POLL_S)
 
 
 async def _repeat(attempt: Callable[[], Awaitable[bool]], deadline: float, failed: str) -> None:

@@ -28,13 +28,14 @@ def declare(commands: Any) -> None:
 async def _adopt(arguments: argparse.Namespace, output: Output) -> int:
     if arguments.output and arguments.output.exists():
         raise UsageError(f"{arguments.output} exists, and is not overwritten: give --output another name")
-    async with open_running(arguments) as (_, database, config, names):
+    async with open_running(arguments) as (connect, database, config, names):
+        state = await connect.read_state(names.connector)
         existing = await database.list_tables()
         found = Found(names.connector, config, existing)
         tables = await database.read_tables(found.captured, config.get("database.user", "postgres"))
         publication = await database.read_publication(names.publication)
     topics = await read_topics(KafkaSettings(), [name_topic(names.prefix, table) for table in found.captured])
-    whole = Found(names.connector, config, existing, tables, publication, topics)
+    whole = Found(names.connector, config, existing, tables, publication, topics, state.state if state else "RUNNING")
     written = write_declaration(whole, arguments.declared or names.connector)
     for note in written.notes:
         output.progress(f"note: {note}")

@@ -15,7 +15,7 @@ from eventstore.settings import KafkaSettings
 
 def declare(commands: Any) -> None:
     """Add the command."""
-    text = "make declared connectors exist and prove that they capture; repeatable"
+    text = "make declared connectors exist and prove that they capture, or stand where declared so; repeatable"
     parser = add_command(commands, "apply", text, _apply)
     add_sources(parser)
     parser.add_argument("--allow-breaking", action="store_true", help="allow changes that alter the form of the records")
@@ -39,7 +39,8 @@ async def _apply_one(connector: Connector, arguments: argparse.Namespace, output
 
 
 def _sum_up(applied: Applied) -> str:
+    outcome = "captures" if applied.state == "running" else f"{applied.state} as declared"
     return (
         f"{applied.connector}: publication {applied.publication}, connector {applied.config}, {len(applied.steps)} steps, "
-        f"captures ({applied.seconds:g} s)"
+        f"{outcome} ({applied.seconds:g} s)"
     )

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from cdc.cli.fleet import expand_names
 from cdc.cli.program import add_command, add_rows, add_timeout, read_rows
 from cdc.connect.client import ConnectClient
 from cdc.connect.declaration import Connector
@@ -30,7 +31,8 @@ def declare(commands: Any) -> None:
     """Add the command."""
     text = "look for 34 known dangers, and say what mends each; exit code 3 when one is found"
     parser = add_command(commands, "doctor", text, _doctor)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="declared names; without any, all under our topic prefix")
+    named = "declared names, or patterns of them such as 'shop-*'; without any, all under our topic prefix"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=named)
     parser.add_argument(
         "--file",
         action="append",
@@ -60,7 +62,8 @@ async def _doctor(arguments: argparse.Namespace, output: Output) -> int:
 async def _examine(connect: ConnectClient, kafka: KafkaSettings, arguments: argparse.Namespace) -> list[Examined]:
     declared: list[Connector] = read_sources(arguments.file, kafka) if arguments.file else []
     written = await read_rows(arguments, declared=bool(declared))
-    names = arguments.names or ([] if declared else await list_names(connect, kafka))
+    named = await expand_names(connect, kafka, arguments.names)
+    names = named or ([] if declared else await list_names(connect, kafka))
     facts = [
         await collect_facts(connect, kafka, declared=each, timeout_s=arguments.timeout, written=written) for each in declared
     ]

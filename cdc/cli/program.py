@@ -72,14 +72,14 @@ async def read_rows(arguments: argparse.Namespace, *, declared: bool) -> Written
     return await Written.read(arguments.rows)
 
 
-async def find_target(connect: ConnectClient, arguments: argparse.Namespace) -> Target:
+async def find_target(connect: ConnectClient, name: str | None, declared: Connector | None) -> Target:
     """Settle which connector is meant. Raises UsageError when neither a name nor a file was given."""
-    kafka, declared = KafkaSettings(), read_declared(arguments)
-    if declared is None and not arguments.name:
-        raise UsageError("name the connector, or give its file with --file")
+    kafka = KafkaSettings()
     if declared is not None:
         return aim(declared.name, kafka, None, declared)
-    full, config = await find_running(connect, arguments.name, kafka)
+    if not name:
+        raise UsageError("name the connector, or give its file with --file")
+    full, config = await find_running(connect, name, kafka)
     return aim(full, kafka, config, None)
 
 

@@ -8,6 +8,7 @@
     full = ["public.planes"]                                     # tables that get REPLICA IDENTITY FULL
     partitions = 3                                               # of each table's topic; retention_ms = -1, cleanup = "delete"
     signals = "kafka"                                            # or "table": how `cdc snapshot` reaches the connector
+    state = "running"                                            # or "paused" (keeps its slot active), "stopped" (releases it)
 
     [options]                                                    # any other Debezium option, checked by name
     "snapshot.mode" = "initial"
@@ -33,10 +34,11 @@ from eventstore.errors import UsageError
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}\Z")
 _TABLE = re.compile(r"[^.,\s]+\.[^.,\s]+\Z")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_PLAIN = ("partitions", "retention_ms", "cleanup", "signals", "signal_table")
+_PLAIN = ("partitions", "retention_ms", "cleanup", "signals", "signal_table", "state")
 _LISTS = ("full", "publish")
 _FIELDS = frozenset({"name", "dsn", "dsn_env", "password", "password_file", "tables", "worker_address", *_PLAIN, *_LISTS})
 OPERATIONS = ("insert", "update", "delete", "truncate")
+STATES = ("running", "paused", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class Connector:
     Each table's topic gets *partitions*, *retention_ms* (-1 = for ever) and *cleanup* (`delete` or `compact`). *full* are the
     tables that get REPLICA IDENTITY FULL, *publish* what the publication publishes. *signals* is how the connector is told to
     take a snapshot: `table` (rows of *signal_table*), `kafka` (a topic, for operators who may not write into the database; the
-    connector itself writes its watermarks into *signal_table*) or None.
+    connector itself writes its watermarks into *signal_table*) or None. *state* is what it is to be in: `running`, `paused` (tasks
+    stay and read nothing) or `stopped` (no tasks, the slot released), from its creation on.
     """
 
     name: str
@@ -82,6 +85,7 @@ class Connector:
     signals: str | None = None
     signal_table: str = "public.cdc_signal"
     adopted: Adopted | None = None
+    state: str = "running"
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):
@@ -114,6 +118,7 @@ class Connector:
             ("publish", self.publish, OPERATIONS),
             ("cleanup", (self.cleanup,), ("delete", "compact", "compact,delete")),
             ("signals", (self.signals,), (None, "kafka", "table")),
+            ("state", (self.state,), STATES),
         ):
             wrong = [each for each in given if each not in allowed]
             if wrong or not given:

@@ -16,7 +16,11 @@ def plan_connector(connector: Connector, kafka: KafkaSettings, world: World) -> 
     """Give the steps, database first and the connector last, and every finding. Raises UsageError for a wrong declaration."""
     names = find_names(connector, kafka)
     config = settle_config(connector, build_config(connector, kafka), world.config)
-    steps = (*plan_source(connector, names, world), *plan_topics(connector, names, world), *plan_worker(names, config, world))
+    steps = (
+        *plan_source(connector, names, world),
+        *plan_topics(connector, names, world),
+        *plan_worker(connector, names, config, world),
+    )
     findings = (
         *check_source(connector, world),
         *check_topics(connector, names, world.topics),

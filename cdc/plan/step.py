@@ -9,7 +9,9 @@ from typing import Any, Literal, NamedTuple
 from cdc.finding import Finding
 
 Place = Literal["PostgreSQL", "Kafka", "Connect"]
-Action = Literal["sql", "create-topic", "alter-topic", "create-connector", "put-config", "resume", "restart", "wait"]
+Action = Literal[
+    "sql", "create-topic", "alter-topic", "create-connector", "put-config", "resume", "pause", "stop", "restart", "wait"
+]
 Effect = Literal["", "restart", "values", "identity", "offsets"]
 """What changing an option does: restart the task; write values differently from now on; read or write elsewhere; nothing until
 the offsets are reset."""

@@ -1,4 +1,4 @@
-"""The steps in Kafka Connect: the connector, its configuration, and that it runs."""
+"""The steps in Kafka Connect: the connector, its configuration, and that it runs, or stands as it is declared to."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from cdc.connect.config import Names, compare_config
 from cdc.connect.declaration import Connector
 from cdc.connect.option import find_deprecation
 from cdc.connect.secret import is_reference, is_secret_name
+from cdc.connect.state import ConnectorState
 from cdc.finding import Finding
 from cdc.plan.effect import find_effect
-from cdc.plan.step import Change, Step
+from cdc.plan.step import Action, Change, Step
 from cdc.plan.world import World
 
 HIDDEN = "(plain text, hidden)"
+_VERBS: Mapping[str, Action] = {"running": "resume", "paused": "pause", "stopped": "stop"}
 
 
 def settle_config(connector: Connector, config: Mapping[str, str], running: Mapping[str, str] | None) -> dict[str, str]:
@@ -24,11 +26,12 @@ def settle_config(connector: Connector, config: Mapping[str, str], running: Mapp
     return {**config, **kept}
 
 
-def plan_worker(names: Names, config: Mapping[str, str], world: World) -> Iterator[Step]:
+def plan_worker(connector: Connector, names: Names, config: Mapping[str, str], world: World) -> Iterator[Step]:
     """Give the steps in Connect for the *config* that is to be."""
     name = names.connector
     if world.config is None:
-        changes = tuple(Change(option, None, mask(option, value)) for option, value in config.items())
+        stands = (Change("state", None, connector.state.upper()),) if connector.state != "running" else ()
+        changes = (*stands, *(Change(option, None, mask(option, value)) for option, value in config.items()))
         reason = "offsets that a deleted namesake left, and no slot goes with, are cleared"
         yield Step("Connect", "+", "connector", name, "create-connector", reason, changes, values=config)
         return
@@ -38,14 +41,20 @@ def plan_worker(names: Names, config: Mapping[str, str], world: World) -> Iterat
     )
     if changes:
         yield Step("Connect", "~", "connector", name, "put-config", "it differs from its declaration", changes, values=config)
-    if world.state is None:
-        return
-    if world.state.state in ("PAUSED", "STOPPED"):
-        change = Change("state", world.state.state, "RUNNING")
-        yield Step("Connect", "~", "connector", name, "resume", "a declared connector runs", (change,))
-    if world.state.failure:
-        change = Change("state", "FAILED", "RUNNING")
-        yield Step("Connect", "~", "connector", name, "restart", "a declared connector runs", (change,))
+    if world.state is not None:
+        yield from _plan_state(connector.state, name, world.state)
+
+
+def _plan_state(declared: str, name: str, there: ConnectorState) -> Iterator[Step]:
+    """Give the steps from the state that is there to the declared one; tasks that failed are of no matter while it is to stand."""
+    wanted, reason = declared.upper(), f"it is declared as {declared}"
+    runs = declared == "running"
+    if there.state != wanted and (not runs or there.state in ("PAUSED", "STOPPED")):
+        change = Change("state", there.state, wanted)
+        yield Step("Connect", "~", "connector", name, _VERBS[declared], reason, (change,))
+    if there.state == "FAILED" or (runs and there.failure):
+        change = Change("state", "FAILED", wanted)
+        yield Step("Connect", "~", "connector", name, "restart", reason, (change,))
 
 
 def check_worker(connector: Connector, names: Names, config: Mapping[str, str], world: World) -> list[Finding]:

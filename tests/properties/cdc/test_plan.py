@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc.connect.config import build_config, find_names, name_topic
-from cdc.connect.declaration import OPERATIONS, Connector
+from cdc.connect.declaration import OPERATIONS, STATES, Connector
 from cdc.connect.state import ConnectorState, TaskState
 from cdc.plan.diff import plan_connector
 from cdc.plan.render import render_plan
@@ -39,6 +39,7 @@ def connectors(draw):
         retention_ms=draw(st.sampled_from([-1, 5000])),
         cleanup=draw(st.sampled_from(["delete", "compact", "compact,delete"])),
         signals=draw(st.sampled_from([None, "kafka", "table"])),
+        state=draw(st.sampled_from(STATES)),
         options=draw(st.dictionaries(st.sampled_from(["max.batch.size", "poll.interval.ms"]), st.sampled_from(["7", "9"]))),
     )
 
@@ -49,9 +50,8 @@ def worlds(draw, connector):
     config, names = build_config(connector, KAFKA), find_names(connector, KAFKA)
     flags, some = st.booleans(), st.lists(st.sampled_from(NAMES), unique=True)
     running = draw(st.sampled_from([None, config, {**config, "max.batch.size": "1", "max.queue.size": "2"}]))
-    state = (
-        None if running is None else draw(st.sampled_from([RUNNING, ConnectorState("PAUSED", ()), ConnectorState("STOPPED", ())]))
-    )
+    stands = [ConnectorState(each, ()) for each in ("PAUSED", "STOPPED", "FAILED")]
+    state = None if running is None else draw(st.sampled_from([RUNNING, *stands]))
     operations = draw(st.lists(st.sampled_from(OPERATIONS), unique=True))
     publication = {"all_tables": False, "tables": draw(some), "operations": operations, "via_root": False}
     form = {"cleanup.policy": draw(st.sampled_from(["delete", "compact"])), "retention.ms": draw(st.sampled_from(["-1", "1"]))}
@@ -115,15 +115,20 @@ def make_topic(world, step):
     return replace(world, topics={**world.topics, step.name: replace(there, config={**there.config, **step.values})})
 
 
+def turn(world, step):
+    """Bring the connector into the state that the step says, if it says one."""
+    said = [change.new for change in step.changes if change.name == "state"]
+    return replace(world, state=ConnectorState(said[0], RUNNING.tasks)) if said else world
+
+
 STEPS = {
     "sql": run_sql,
     "wait": lambda world, _: replace(world, slot=SLOT),
     "create-topic": make_topic,
     "alter-topic": make_topic,
-    "create-connector": lambda world, step: replace(world, config=dict(step.values), state=RUNNING),
+    "create-connector": lambda world, step: turn(replace(world, config=dict(step.values), state=RUNNING), step),
     "put-config": lambda world, step: replace(world, config=dict(step.values)),
-    "resume": lambda world, _: replace(world, state=RUNNING),
-    "restart": lambda world, _: replace(world, state=RUNNING),
+    **dict.fromkeys(("resume", "pause", "stop", "restart"), turn),
 }
 
 

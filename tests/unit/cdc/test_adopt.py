@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,15 @@ def test_declaration_is_what_was_there(tmp_path):
     assert (connector.tables, connector.full, connector.publish) == (("s.a", "s.b"), ("s.a",), ("insert",))
     assert (connector.partitions, connector.retention_ms, connector.cleanup) == (3, 5, "compact")
     assert "hush" not in written.text
+
+
+@pytest.mark.parametrize(
+    ("state", "declared"), [("RUNNING", "running"), ("FAILED", "running"), ("PAUSED", "paused"), ("STOPPED", "stopped")]
+)
+def test_state_is_what_it_was(tmp_path, state, declared):
+    """A connector that stands is declared so, so that an apply does not set it going."""
+    (tmp_path / "mine.toml").write_text(write_declaration(replace(found(), state=state), "mine").text, encoding="utf-8")
+    assert read_connector(tmp_path / "mine.toml").state == declared
 
 
 def test_given_names_stay(tmp_path):

@@ -52,6 +52,7 @@ def test_reads_file(write):
         (("\ntables", '\npassword = "pw"\ntables'), "password is given in plain text"),
         (("\ntables", '\ndsn_env = "X"\ntables'), "either dsn or dsn_env"),
         (("\ntables", "\npartitions = 0\ntables"), "outside of 1 to 1000"),
+        (("\ntables", '\nstate = "resting"\ntables'), "state = 'resting' is none of running, paused, stopped"),
         (("/operations", ""), "must read postgresql://user@host:port/database"),
     ],
 )

@@ -96,6 +96,39 @@ def test_partitions_are_never_changed():
     assert codes(found) == [("warn", "partitions")]
 
 
+@pytest.mark.parametrize(
+    ("declared", "there", "actions"),
+    [
+        ("running", "RUNNING", []),
+        ("running", "PAUSED", ["resume"]),
+        ("running", "STOPPED", ["resume"]),
+        ("running", "FAILED", ["restart"]),
+        ("running", "UNASSIGNED", []),
+        ("paused", "PAUSED", []),
+        ("paused", "RUNNING", ["pause"]),
+        ("paused", "STOPPED", ["pause"]),
+        ("stopped", "STOPPED", []),
+        ("stopped", "PAUSED", ["stop"]),
+        ("stopped", "FAILED", ["stop", "restart"]),
+    ],
+)
+def test_declared_state(declared, there, actions):
+    """What differs between the declared and the actual state is a step, shown with both."""
+    found = plan(replace(OPS, state=declared), state=ConnectorState(there, ()))
+    assert [step.action for step in found.steps] == actions
+    assert all(f'~ state  "{there}" -> "{declared.upper()}"' in render_plan(found) for _ in actions[:1])
+
+
+def test_declared_to_stand():
+    """A failed task is no matter where the connector is to stand; a new connector's plan says the state before all options."""
+    failed = ConnectorState("PAUSED", (TaskState(0, "FAILED", "trace"),))
+    assert plan(replace(OPS, state="paused"), state=failed).steps == ()
+    made = plan(replace(OPS, state="paused"), config=None, state=None)
+    assert '+ state  "PAUSED"' in render_plan(made)
+    assert "state" not in made.steps[-1].values
+    assert "+ state" not in render_plan(plan(config=None, state=None), whole=True)
+
+
 def test_breaking_change():
     """A change of the records' form is refused until it is allowed, and shown with an exclamation mark."""
     found = plan(replace(OPS, options={"decimal.handling.mode": "double"}))
