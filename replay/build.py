@@ -258,7 +258,9 @@ class Builder:
         carefully = any(self.vector.get(each, 0) < until for each, until in self._careful_until.items())
         try:
             await self._pipeline.absorb(batch, {}, carefully=carefully)
-        except HandlerFailed:
+        except HandlerFailed as error:
+            if carefully:
+                raise VerificationFailed(f"{self._pipeline.generation}: {error}; mend it and run again") from error
             await self._go_back({each: records[-1].offset + 1 for each, records in batch.items()})
             return False
         except ConnectionLost as error:

@@ -101,8 +101,9 @@ class ReadModel:
             await connection.execute(self._statements[name].unstage)
 
     def forget(self) -> None:
-        """Forget what was brought in: its transaction is over, and so may be the table that it was brought into."""
+        """Forget what was brought in and which keys there are: the transaction is over, and so may be its tables and keys."""
         self._staged.clear()
+        self._keyed.clear()
 
     async def _is_guarded(self, connection: Connection, table: Table[Any]) -> bool:
         """Say whether row-level security holds for this session, so that COPY into the table itself is refused."""
