@@ -96,11 +96,8 @@ class Hoarding(Pipeline):
     """Rows that other partitions' owners touch too are kept in memory between batches."""
 
     async def apply(self, batch, seen):
-        clear, self.folder.clear = self.folder.clear, lambda: None
-        try:
-            await super().apply(batch, seen)
-        finally:
-            self.folder.clear = clear
+        self.folder.evict = lambda _: None
+        await super().apply(batch, seen)
 
 
 async def sleep_through_takeover(place: Place) -> set[str]:

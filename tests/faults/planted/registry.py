@@ -6,7 +6,7 @@ import aiokafka
 
 import eventstore.log.consumer
 import eventstore.relay.relay
-import replay.cli
+import replay.chain
 from eventstore.log.assigned import AssignedReader
 from eventstore.log.backlog import Backlog
 from eventstore.postgres.engine import checkout
@@ -63,7 +63,7 @@ def compare_anywhere(place: Place) -> None:
 
 
 def wait_for_nobody(place: Place) -> None:
-    place.patch.setattr(replay.cli, "wait_for_workers", lambda *_: swaps._reach_nothing)
+    place.patch.setattr(replay.chain, "wait_for_workers", lambda *_: swaps._reach_nothing)
 
 
 def release_early(place: Place) -> None:
