@@ -105,7 +105,14 @@ async def run(options: argparse.Namespace) -> int:
     """Run the demo, clean up whatever happened, and give the exit code."""
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    interrupted = asyncio.Event()
+
+    def interrupt() -> None:
+        interrupted.set()
+        task.cancel()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, interrupt)
     show, children = Show(), Children(FOLDER)
     started, code = False, 0
     with held(FOLDER):
@@ -125,7 +132,7 @@ async def run(options: argparse.Namespace) -> int:
                 await leave(children, servers_too=started)
         if code == 0:
             show.conclude({**children.memory, "demo": peak_memory()})
-    return code
+    return 130 if interrupted.is_set() else code
 
 
 async def leave(children: Children, *, servers_too: bool) -> None:
