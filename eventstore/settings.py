@@ -288,8 +288,8 @@ class RelaySettings(BaseSettings):
     note_s: float = Field(
         default=10.0,
         gt=0,
-        description="Seconds between two notes of where quiet shards stand, which only spare reading at the next start. "
-        "Env REFOLD_RELAY_NOTE_S.",
+        description="Seconds between two notes of where quiet shards stand, which only spare reading at the next start; an idle relay "
+        "looks then, too, whether the broker forgot to end a transaction. Env REFOLD_RELAY_NOTE_S.",
     )
     poll_s: float = Field(
         default=0.003, gt=0, description="Seconds until the store is asked again after events came. Env REFOLD_RELAY_POLL_S."
