@@ -65,12 +65,19 @@ class Reader:
             with log:
                 self.background.append(subprocess.Popen(words, cwd=self.folder, env=self.environment, stdout=log, stderr=log))
             return
-        done = subprocess.run(
-            shlex.split(command), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120
-        )
-        logs = "".join(f"\n{path.name}:\n{path.read_text('utf-8')}" for path in sorted(self.folder.glob("*.log")))
+        try:
+            done = subprocess.run(
+                shlex.split(command), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120
+            )
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"$ {command}\n{error}{self._logs()}") from None
+        logs = self._logs()
         assert done.returncode == code, f"$ {command}\n{done.stdout}{done.stderr}{logs}"
         assert matches(done.stdout, expected), f"$ {command}\n{done.stdout}\nis not\n{chr(10).join(expected)}{logs}"
+
+    def _logs(self) -> str:
+        """Give what the programs in the background have said."""
+        return "".join(f"\n{path.name}:\n{path.read_text('utf-8')}" for path in sorted(self.folder.glob("*.log")))
 
     def _change(self, path: Path, text: str) -> None:
         source = path.read_text("utf-8")
