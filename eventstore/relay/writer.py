@@ -51,11 +51,13 @@ class Writer:
         _raise_first(outcomes)
 
     async def settle(self, stands: Mapping[int, Position]) -> bool:
-        """End what hangs in the partitions of held shards, which stand at *stands*; True = there was something, so look again.
+        """End what hangs in the shards of *stands*, held ones with where they stand; True = there was something, so look again.
 
         Nothing may be open. Raises Fenced when another process took a shard over, TimedOut, Unreachable.
         """
-        own = {shard: stand for shard, stand in stands.items() if shard in self._producers and stand < END}
+        own = {shard: stand for shard, stand in stands.items() if stand < END}
+        if not own:
+            return False
         topic, partitions = self._kafka.events_topic, self._kafka.partitions
         wanted = [each for shard in own for each in find_partitions(shard, partitions)]
         hanging = {each: position_of(found) for each, found in (await read_hanging(self._kafka, topic, wanted)).items()}

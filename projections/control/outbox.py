@@ -39,7 +39,8 @@ async def take_numbers(
 ) -> dict[int, int]:
     """Count the derived events of *partitions* (one entry an event), and give each partition's first number.
 
-    *positions*: what the newest event of each partition follows from.
+    *positions*: what the newest event of each partition follows from. Partitions are counted in their order, so that two workers never
+    wait for each other.
     """
     counts = Counter(partitions)
     wanted = sorted(counts)

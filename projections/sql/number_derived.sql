@@ -2,7 +2,6 @@
 INSERT INTO projections.derived_stand (generation, partition, next_number, xid, sequence)
 SELECT %(generation)s, p, 1 + n, x, s
 FROM unnest(%(partitions)s::int[], %(counts)s::bigint[], %(xids)s::bigint[], %(sequences)s::bigint[]) AS made(p, n, x, s)
-ORDER BY p -- so that two workers never wait for each other
 ON CONFLICT (generation, partition) DO UPDATE
 SET next_number = derived_stand.next_number + excluded.next_number - 1, xid = excluded.xid, sequence = excluded.sequence
 RETURNING partition, next_number

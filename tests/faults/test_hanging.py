@@ -95,7 +95,7 @@ async def test_half_a_transaction(kafka: KafkaSettings, store: PostgresEventStor
         await store.append(stream, [RawEvent("x", {})])
     with monkeypatch.context() as patch:
         forget(patch, [OTHER])
-        monkeypatch.setattr("eventstore.relay.relay.note_stands", _note_nothing)
+        patch.setattr("eventstore.relay.relay.note_stands", _note_nothing)
         await drain(store, kafka, 4)
     assert await published(kafka) == sorted([f"{one} 1", f"{one} 2", f"{other} 1"]), "the other's second event hangs"
     await drain(store, kafka, 4)
@@ -150,14 +150,14 @@ async def test_heals_while_idle(kafka: KafkaSettings, store: PostgresEventStore,
     with monkeypatch.context() as patch:
         forget(patch, [OTHER])
         await store.append(stream_in(OTHER), [RawEvent("x", {})])
-        await eventually(lambda: _is_past(relay, store), "an event that was published", 30)
+        await eventually(lambda: _has_published(relay), "an event that was published", 30)
     await eventually(is_out, "an event that readers see", 30)
     stop.set()
     await running
     assert (settled[-1], relay.progress.restarts) == (True, 0)
 
 
-async def _is_past(relay: Relay, store: PostgresEventStore) -> bool:
+async def _has_published(relay: Relay) -> bool:
     return relay.progress.published == 1
 
 
