@@ -20,6 +20,7 @@ from tests.faults.system import System
 from tests.stack.waiting import eventually
 
 Make = Callable[..., Awaitable[Cluster]]
+BUSY = {"commit_delay": "20000", "commit_siblings": "0"}  # a sync waits 20 ms first: it never fails without a writer's commit in it
 SESSIONS = """
 SELECT application_name, pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name IN ('writer', 'relay', 'worker') ORDER BY random() LIMIT 1
@@ -67,7 +68,7 @@ async def test_server_crashes(cluster: Make, kafka: KafkaSettings, tmp_path: Pat
 
 async def test_disk_full(cluster: Make, kafka: KafkaSettings, tmp_path: Path) -> None:
     """The disk of the write-ahead log fills under load: once there is room again every acknowledged event is there (F11)."""
-    full = await cluster()
+    full = await cluster(**BUSY)
     await full.stop(signal.SIGINT)
     run("pg_resetwal", "--wal-segsize=1", "-D", str(full.data))
     with small_disk(full.data / "pg_wal", megabytes=40) as (enter, inside):
@@ -117,7 +118,7 @@ def small_disk(place: Path, megabytes: int) -> Iterator[tuple[tuple[str, ...], P
 
 async def test_fsync_fails(cluster: Make, kafka: KafkaSettings, tmp_path: Path) -> None:
     """A sync of the write-ahead log fails with EIO under load: the server stops rather than acknowledge, and nothing is lost (F12)."""
-    dying = await cluster(wal_sync_method="fsync")
+    dying = await cluster(wal_sync_method="fsync", **BUSY)
     await dying.stop(signal.SIGINT)
     await dying.up(sys.executable, str(Path(__file__).with_name("refuse_fdatasync.py")))
     system = System(dying, kafka, tmp_path / "history.jsonl", make_seed())
