@@ -16,12 +16,13 @@ from eventstore.codec import loads
 from eventstore.envelope import Envelope
 from eventstore.errors import UndecodableRecord
 from eventstore.event import Events, EventType, registry
+from eventstore.log.direct import make_scan
 from eventstore.log.policy import guard
 from eventstore.log.wire import open_envelope, read_core
 from eventstore.plain import make_decoder
 from eventstore.privacy.opener import Opener
 from eventstore.settings import EventSettings, KafkaSettings
-from eventstore.source import Message, Reader, Record
+from eventstore.source import Message, Reader, Record, Scan, scan_each
 from eventstore.stream import Position
 
 _TUPLE: Any = tuple
@@ -63,6 +64,12 @@ class EventSource:
         if not whole and not self.has_personal(wanted):
             read = self._make_core_reader(wanted, read)
         return guard(read, self._events, self._policy or EventSettings(), self.newer)
+
+    def scan(self, wanted: frozenset[str], read: Reader, *, whole: bool = True) -> Scan:
+        """Give what goes through many records of the types *wanted* as *read*, which this source made for them, would one by one."""
+        if whole or self.has_personal(wanted):
+            return scan_each(read)
+        return make_scan([self._events.named(each) for each in sorted(wanted)], read)
 
     def _make_reader(self, wanted: frozenset[str], opener: Opener | None) -> Reader:
         kinds = {name: self._events.named(name) for name in wanted}

@@ -17,7 +17,7 @@ from typing import Any
 
 from eventstore.log.events import EventSource
 from eventstore.privacy.opener import Opener
-from eventstore.source import Message, Reader, Record, Source
+from eventstore.source import Message, Reader, Record, Scan, Source, scan_each
 from projections.declaration.effect import Effect
 from projections.declaration.projection import Projection, SqlHandler
 from projections.fold.admission import Admission, list_routes
@@ -49,6 +49,7 @@ class Folder(Admission):
         self.sheets = {each.name: Sheet(each, complete=complete) for each in projection.tables}
         self.parked: set[tuple[str, bytes | None]] = set()
         self._readers: dict[str, Reader] = {}
+        self._scans: dict[str, Scan] = {}
         self._topics = topics
         self._routes: dict[tuple[str, str], list[Route]] = {}
         self._sql: dict[tuple[str, str], list[SqlHandler]] = {}
@@ -58,9 +59,7 @@ class Folder(Admission):
             expected = [each for each in projection.effects if effects and each.source.name == source.name]
             wanted = projection.wanted(source).union(*(each.kinds for each in expected))
             detailed = bool(expected) or any(each.detailed for each in projection.all_handlers if each.source.name == source.name)
-            self._readers[topic] = (
-                source.reader(wanted, self._opener, whole=detailed) if isinstance(source, EventSource) else source.reader(wanted)
-            )
+            self._open(source, topic, wanted, whole=detailed)
             for each in projection.handlers:
                 if each.source.name == source.name:
                     route = Route.of(self.sheets[each.table.name], each)
@@ -77,6 +76,13 @@ class Folder(Admission):
         self.tracer = Tracer(projection.emissions)
         self._open_ledgers(projection, topics, complete=complete)
 
+    def _open(self, source: Source, topic: str, wanted: frozenset[str], *, whole: bool) -> None:
+        if isinstance(source, EventSource):
+            self._readers[topic] = source.reader(wanted, self._opener, whole=whole)
+            self._scans[topic] = source.scan(wanted, self._readers[topic], whole=whole)
+        else:
+            self._readers[topic] = source.reader(wanted)
+
     def reread(self, make: Callable[[Source, str, frozenset[str], bool], Reader]) -> None:
         """Take the readers that *make* gives for (source, topic, message names, whole); one with personal fields keeps its own."""
         for source in self.projection.sources if self._opener is None else ():
@@ -84,6 +90,7 @@ class Folder(Admission):
             names = frozenset(message for of, message in self._routes if of == topic)
             detailed = any(each.detailed for each in self.projection.all_handlers if each.source.name == source.name)
             self._readers[topic] = make(source, topic, names, detailed or bool(self._effects))
+            self._scans.pop(topic, None)
 
     @property
     def cached(self) -> int:
@@ -128,7 +135,7 @@ class Folder(Admission):
                     lost = opener.lost
                     plan.lost.add(index)
                 for sheet, function, key_of, unpack, detail, scope in routes[name]:
-                    key = scope(body, own) if scope else key_of(body) if key_of else unpack(own)
+                    key = scope(body, own) if scope else key_of(body) if key_of else unpack(own) if unpack else own
                     add((index, sheet, function, key, body, detail(body, raw) if detail else None))
                 plan.calls += [_call(index, each, body, raw) for each in sql.get((topic, name), ())] if sql else ()
                 plan.errands += (
@@ -146,25 +153,27 @@ class Folder(Admission):
         if records[0].topic in self.ledgers or self.tracer.is_bound:
             self._run_ordered(records)
             return
-        reader = self._readers[records[0].topic]
-        routes = self._routes_of(records[0].topic)
+        topic = records[0].topic
+        scan = self._scans.get(topic) or scan_each(self._readers[topic])
+        routes = self._routes_of(topic)
+        single = {name: found[0] for name, found in routes.items() if len(found) == 1}
+        find = {name: each.short for name, each in single.items()}.get
+        find_added = {name: (each.sheet.added, each.function) for name, each in single.items() if each.is_bare_add}.get
         try:
-            for record in _bare(records):
-                message = reader(record)
-                if message is None:
-                    continue
-                name, body, own, raw = message
-                for sheet, function, key_of, unpack, detail, scope in routes[name]:
-                    key = scope(body, own) if scope else key_of(body) if key_of else unpack(own)
-                    if key is ADDS:
-                        sheet.added += make_rows(function, body, detail(body, raw) if detail else None)
-                        continue
-                    rows = sheet.rows
+            for name, body, own, raw in scan(_bare(records)):
+                if short := find(name):
+                    rows, note, function, key_of = short
+                    key = key_of(body) if key_of else own
                     row = rows.get(key)
-                    made = function(body, row, detail(body, raw)) if detail else function(body, row)
+                    made = function(body, row)
                     if made is not row or made is not None:
                         rows[key] = made
-                        sheet.dirty.add(key)
+                        note(key)
+                elif adding := find_added(name):
+                    added, function = adding
+                    added += make_rows(function, body, None)
+                else:
+                    _apply(routes[name], body, own, raw)
         except Exception as error:
             raise HandlerFailed(self.describe(error)) from error
 
@@ -306,6 +315,21 @@ class Folder(Admission):
             ledger.forget()
         for sheet in self.sheets.values():
             sheet.clear()
+
+
+def _apply(routes: Sequence[Route], body: Any, own: Any, raw: Any) -> None:
+    """Run the handlers of one message."""
+    for sheet, function, key_of, unpack, detail, scope in routes:
+        key = scope(body, own) if scope else key_of(body) if key_of else unpack(own) if unpack else own
+        if key is ADDS:
+            sheet.added += make_rows(function, body, detail(body, raw) if detail else None)
+            continue
+        rows = sheet.rows
+        row = rows.get(key)
+        made = function(body, row, detail(body, raw)) if detail else function(body, row)
+        if made is not row or made is not None:
+            rows[key] = made
+            sheet.dirty.add(key)
 
 
 def _call(index: int, handler: SqlHandler, body: Any, raw: Any) -> Call:

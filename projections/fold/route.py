@@ -15,16 +15,21 @@ ADDS: Final = object()
 """In the place of a row's key: the handler makes rows and touches none."""
 
 
+Short = tuple[dict[Any, Any], Callable[[Any], None], Callable[..., Any], Callable[[Any], Any] | None]
+"""Rows, what notes that one changed, function, key function; right until the sheet gets other rows."""
+
+
 class Route(NamedTuple):
     """Where a message goes: sheet, function, key function, what makes the own key the row's, maker of the third parameter.
 
-    *scope* makes the row's key for a table with tenants, from body and own key; None for any other.
+    Without a key function the row's key is the message's own, *unpack* given or not. *scope* makes the row's key for a table with
+    tenants, from body and own key; None for any other.
     """
 
     sheet: Sheet
     function: Callable[..., Any]
     key_of: Callable[[Any], Any] | None
-    unpack: Callable[[Any], Any]
+    unpack: Callable[[Any], Any] | None
     detail: Callable[[Any, Any], Any] | None
     scope: Callable[[Any, Any], Any] | None
 
@@ -34,13 +39,28 @@ class Route(NamedTuple):
         detail = handler.source.detail if handler.detailed else None
         if handler.adds:
             return cls(sheet, handler.function, _add, _add, detail, None)
-        unpack = _take_single if sheet.table.has_single_key else _take_whole
-        scope = _make_scope(handler) if sheet.table.tenant and isinstance(handler.source, EventSource) else None
+        is_event = isinstance(handler.source, EventSource)
+        unpack = None if is_event else _take_single if sheet.table.has_single_key else _take_whole
+        scope = _make_scope(handler) if sheet.table.tenant and is_event else None
         return cls(sheet, handler.function, handler.key, unpack, detail, scope)
 
     def key(self, body: Any, own: Any) -> Any:
         """Give the row's key, as the fold does in its inner loop."""
-        return self.scope(body, own) if self.scope else self.key_of(body) if self.key_of else self.unpack(own)
+        if self.scope:
+            return self.scope(body, own)
+        return self.key_of(body) if self.key_of else self.unpack(own) if self.unpack else own
+
+    @property
+    def short(self) -> Short | None:
+        """What the shortest path of a fold needs; None = this route needs more than that."""
+        if self.scope or self.unpack or self.detail or self.key_of is _add:
+            return None
+        return self.sheet.rows, self.sheet.dirty.add, self.function, self.key_of
+
+    @property
+    def is_bare_add(self) -> bool:
+        """Whether the handler makes rows of the body alone."""
+        return self.key_of is _add and not self.detail
 
 
 def _make_scope(handler: Handler) -> Callable[[Any, Any], Any]:

@@ -87,7 +87,8 @@ class Sheet:
         gone = [key for key in self.dirty if self.rows[key] is None]
         self.stored |= self.dirty
         self.stored.difference_update(gone)
-        self.absent.clear()
+        self.absent.difference_update(self.dirty)
+        self.absent.update(gone)
         if self.complete:
             for key in gone:
                 del self.rows[key]

@@ -13,6 +13,7 @@ from eventstore.errors import UndecodableRecord
 from eventstore.event import Events
 from eventstore.log.events import EventSource
 from eventstore.plain import is_plain
+from eventstore.source import Message
 from tests.bank.records import Raw
 
 
@@ -77,6 +78,16 @@ def outcome(read: Any, value: bytes | None) -> Any:
     return message and (message.name, message.body, list(map(type, vars_of(message.body))), message.key)
 
 
+def scan(source: EventSource, value: bytes | None) -> Any:
+    """Give what going through many documents makes of one, in the form of `outcome`."""
+
+    def read(record: Raw) -> Message | None:
+        found = list(source.scan(NAMES, source.reader(NAMES, whole=False), whole=False)([record]))
+        return Message(*found[0]) if found else None
+
+    return outcome(read, value)
+
+
 def vars_of(body: Any) -> list[Any]:
     return [getattr(body, each) for each in body.__dataclass_fields__]
 
@@ -93,14 +104,14 @@ def test_same_as_whole(data: Any, name: Any, version: Any, subject: Any) -> None
     """The same body with fields of the same types, the same key, or the same refusal, whatever the data holds."""
     value = encode({"id": "x", "type": name, "subject": subject, "schemaversion": version, "metadata": {"data": 1}, "data": data})
     whole, core = EventSource().reader(NAMES), EventSource().reader(NAMES, whole=False)
-    assert outcome(core, value) == outcome(whole, value)
+    assert outcome(core, value) == scan(EventSource(), value) == outcome(whole, value)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b"null", b"\xff", b'{"type":"core-test-plain"}', b"[" * 5_000])
 def test_same_of_anything(value: bytes | None) -> None:
     """What is no document of ours is passed over or refused in the same words."""
     whole, core = EventSource().reader(NAMES), EventSource().reader(NAMES, whole=False)
-    assert outcome(core, value) == outcome(whole, value)
+    assert outcome(core, value) == scan(EventSource(), value) == outcome(whole, value)
 
 
 def test_counts_passed() -> None:
@@ -110,6 +121,19 @@ def test_counts_passed() -> None:
     for name in ("core-test-other", "core-test-other", "core-test-more"):
         assert read(Raw("t", 0, 0, 0, None, encode({"type": name, "subject": "a", "schemaversion": 1, "data": {}}))) is None
     assert source.passed == {"core-test-other": 2, "core-test-more": 1}
+
+
+def test_rare_types() -> None:
+    """Where most documents are of other types, going through many gives the same and counts the same, before and after it gives up."""
+    names = ["core-test-plain", *["core-test-other"] * 3]
+    data = {"name": "a", "count": 1, "share": 0.5, "done": True, "note": None}
+    documents = [encode({"type": names[each % 4], "subject": str(each), "schemaversion": 2, "data": data}) for each in range(40)]
+    source = EventSource()
+    go_through = source.scan(NAMES, source.reader(NAMES, whole=False), whole=False)
+    for _ in range(2):
+        found = list(go_through([Raw("t", 0, 0, 0, None, each) for each in documents]))
+        assert [each[2] for each in found] == [str(each) for each in range(0, 40, 4)]
+    assert source.passed == {"core-test-other": 60}
 
 
 def test_plain_classes() -> None:

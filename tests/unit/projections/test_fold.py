@@ -202,6 +202,21 @@ def test_row_of_other_key():
         Sheet(bank.kinds, complete=False).load([5], [bank.kinds.row("5")])
 
 
+def test_absence_outlives_commits():
+    """A key that was looked for in vain, or deleted, is known to have no row after a commit too."""
+    sheet = sheet_of(balance("gone"))
+    sheet.load(["never", "gone"], [balance("gone")])
+    sheet.rows["gone"], sheet.dirty = None, {"gone"}
+    sheet.settle()
+    for key in ("never", "gone"):
+        sheet.rows[key] = balance(key)
+        sheet.dirty.add(key)
+    fresh, known, gone = sheet.changed()
+    assert ({each.account for each in fresh}, known, gone) == ({"never", "gone"}, [], [])
+    sheet.settle()
+    assert sheet.absent == set()
+
+
 def test_clear_forgets():
     """A cleared sheet knows nothing and must load whatever comes next."""
     sheet = sheet_of(balance("a"), complete=True)
