@@ -7,9 +7,11 @@ out, 5 another operator is at it, 6 a server does not answer.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,16 +21,19 @@ from eventstore.errors import PreconditionFailed, UsageError
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
 from projections.cli import describe_generation, opened_engine, require_app, table
-from projections.control.catalogue import list_generations, read_audit
+from projections.control.catalogue import list_generations, read_audit, require_generations
 from projections.control.generation import Generation, State
+from projections.control.parking import count_parked
 from projections.copies import follow, show_live
 from projections.declaration.projection import Projection
 from projections.readmodels.views import move_views
 from projections.settings import ProjectionSettings
 from replay import part
+from replay.audit import tell_move
 from replay.bound import is_bounded
 from replay.chain import describe_chain, wait_level
 from replay.collect import collect
+from replay.contrast import find_generation
 from replay.cost import require_room
 from replay.crew import find_obstacle
 from replay.cutover import swap
@@ -38,7 +43,9 @@ from replay.operator import operating
 from replay.progress import Reporter
 from replay.run import Replay, require_beginning
 from replay.settings import ReplaySettings
-from replay.trial import Choices
+from replay.trial import Choices, require_unparked
+
+INTERRUPTED = "what is committed stays; the same command goes on from there, and `replay status` shows where it stands"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub.add_argument("--projection", default=argparse.SUPPRESS, required=name in {"rollback", "swap"})
         sub.add_argument("--app", default=argparse.SUPPRESS)
         if name == "swap":
-            sub.add_argument("--to", type=int, required=True, metavar="N", help="number of the generation")
+            sub.add_argument("--to", required=True, metavar="N", help="number of the generation, such as 3 or g3")
+            sub.add_argument("--accept-parked", action="store_true", help="swap although records are parked in it")
         if name == "gc":
             sub.add_argument("--force", action="store_true", help="also those still in their grace time: no rollback after that")
             sub.add_argument("--bounded", action="store_true", help="also those that were built by --until")
@@ -99,11 +107,21 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 async def _replay(arguments: argparse.Namespace, output: Output) -> int:
+    try:
+        return await _rebuild(arguments, output)
+    except asyncio.CancelledError:  # Ctrl-C
+        rest = "nothing was changed" if arguments.dry_run else INTERRUPTED
+        output.progress(f"interrupted: {rest}", projection=arguments.projection)
+        raise
+
+
+async def _rebuild(arguments: argparse.Namespace, output: Output) -> int:
     settings = ProjectionSettings()
     if not arguments.projection:
         raise UsageError("which projection? Give --projection NAME --from-beginning")
     projection = require_app(arguments.app, settings).named(arguments.projection)
     require_beginning(from_beginning=arguments.from_beginning or arguments.from_store or bool(arguments.from_archive))
+    _require_natural(arguments)
     choices = Choices(
         swap=not arguments.no_swap,
         archive=arguments.from_archive,
@@ -143,6 +161,12 @@ async def _replay(arguments: argparse.Namespace, output: Output) -> int:
     return 0
 
 
+def _require_natural(arguments: argparse.Namespace) -> None:
+    for name in ("processes", "grace"):
+        if (getattr(arguments, name) or 0) < 0:
+            raise UsageError(f"--{name} {getattr(arguments, name):g} is below zero")
+
+
 def _count_members(projection: Projection, choices: Choices) -> int:
     """Give how many processes to keep ready beside this one."""
     return 0 if find_obstacle(projection) or not choices.app else choices.processes - 1
@@ -177,38 +201,42 @@ def _conclude(facts: dict[str, Any]) -> str:
 
 async def _status(arguments: argparse.Namespace, output: Output) -> int:
     async with opened_engine("refold replay status") as engine, checkout(engine) as connection:
-        known = [each for each in await list_generations(connection, arguments.projection) if each.state is not State.DROPPED]
+        name = arguments.projection
+        every = await require_generations(connection, name) if name else await list_generations(connection)
+        known = [each for each in every if each.state is not State.DROPPED]
         facts = [await describe_generation(connection, each) for each in known]
         audit = [row for name in dict.fromkeys(each.projection for each in known) for row in await read_audit(connection, name)]
-    output.result({"generations": facts, "audit": audit}, "\n".join([table(facts), "", *map(_describe_move, audit)]))
+    output.result({"generations": facts, "audit": audit}, "\n".join([table(facts), "", *map(tell_move, audit)]))
     return 0
 
 
-def _describe_move(row: dict[str, Any]) -> str:
-    origin = f"g{row['from_generation']} -> " if row["from_generation"] else ""
-    return (
-        f"{row['at']:%Y-%m-%d %H:%M:%S}  {row['projection']}  {row['action']}  {origin}g{row['to_generation']}  by {row['actor']}"
-    )
-
-
 async def _rollback(arguments: argparse.Namespace, output: Output) -> int:
-    async with opened_engine("refold replay rollback") as engine, operating(engine, arguments.projection):
+    async with _operating(arguments, "rollback") as (engine, known):
         async with checkout(engine) as connection:
             audit = await read_audit(connection, arguments.projection, limit=1000)
-            known = await list_generations(connection, arguments.projection)
         return await _make_live(engine, find_previous(known, audit), arguments, output, "rollback")
 
 
 async def _promote(arguments: argparse.Namespace, output: Output) -> int:
-    async with opened_engine("refold replay swap") as engine, operating(engine, arguments.projection):
-        async with checkout(engine) as connection:
-            known = await list_generations(connection, arguments.projection)
-        target = next((each for each in known if each.number == arguments.to), None)
-        if target is None:
-            raise UsageError(f"{arguments.projection} has no generation {arguments.to}; see `replay status`")
+    async with _operating(arguments, "swap") as (engine, known):
+        target = find_generation(known, arguments.to)
         if is_bounded(target):
             raise PreconditionFailed(f"{target} stops at {target.detail['until']['asked']} and is never fed, so it can't go live")
+        if not arguments.accept_parked:
+            await require_unparked(engine, target)
         return await _make_live(engine, target, arguments, output, "swap")
+
+
+@asynccontextmanager
+async def _operating(arguments: argparse.Namespace, action: str) -> AsyncGenerator[tuple[AsyncEngine, list[Generation]]]:
+    """Open the engine, be the projection's one operator, and give its generations, newest first."""
+    async with opened_engine(f"refold replay {action}") as engine:
+        async with checkout(engine) as connection:
+            await require_generations(connection, arguments.projection)
+        async with operating(engine, arguments.projection):
+            async with checkout(engine) as connection:
+                known = await list_generations(connection, arguments.projection)
+            yield engine, known
 
 
 def find_previous(known: Sequence[Generation], audit: Sequence[dict[str, Any]]) -> Generation:
@@ -226,6 +254,8 @@ def find_previous(known: Sequence[Generation], audit: Sequence[dict[str, Any]]) 
 
 async def _make_live(engine: AsyncEngine, target: Generation, arguments: argparse.Namespace, output: Output, action: str) -> int:
     settings, limits = ProjectionSettings(), ReplaySettings()
+    async with checkout(engine) as connection:
+        parked = await count_parked(connection, target.id)
     done = await swap(
         engine,
         target,
@@ -233,7 +263,7 @@ async def _make_live(engine: AsyncEngine, target: Generation, arguments: argpars
         action=action,
         grace_s=settings.grace_s,
         limit_s=limits.swap_s,
-        detail={},
+        detail={"parked": parked} if parked else {},
     )
     if getattr(arguments, "app", None) or settings.app:
         await show_live(engine, require_app(getattr(arguments, "app", None), settings).named(target.projection), done.live)
@@ -245,13 +275,19 @@ async def _make_live(engine: AsyncEngine, target: Generation, arguments: argpars
         "generation": done.live.number,
         "from": done.retired.number if done.retired else None,
         "held_s": round(done.held_s, 4),
+        "parked": parked,
     }
-    output.result(facts, f"{done.live} is live again (was {done.retired}); writers held {done.held_s * 1000:.0f} ms")
+    again = "live again" if target.state is State.RETIRED else "live"
+    lacks = f"; {parked:,} records are parked in it, see `projections parked`" if parked else ""
+    output.result(facts, f"{done.live} is {again} (was {done.retired}); writers held {done.held_s * 1000:.0f} ms{lacks}")
     return 0
 
 
 async def _gc(arguments: argparse.Namespace, output: Output) -> int:
     async with opened_engine("refold replay gc") as engine:
+        if arguments.projection:
+            async with checkout(engine) as connection:
+                await require_generations(connection, arguments.projection)
         dropped = await collect(engine, arguments.projection, force=arguments.force, bounded=arguments.bounded)
     facts = [{"projection": each.projection, "generation": each.number, "was": str(each.state)} for each in dropped]
     output.result(facts, table(facts) if facts else "nothing to drop")

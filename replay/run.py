@@ -51,7 +51,7 @@ from replay.settings import ReplaySettings
 from replay.sharing import Sharing
 from replay.stitch import StitchedReader
 from replay.supply import Supply
-from replay.trial import Choices, Trial
+from replay.trial import Choices, Trial, require_unparked
 from replay.verify import Report
 from replay.watchdog import Watchdog
 
@@ -224,7 +224,8 @@ class Replay:
         if not self._choices.swap:
             return {**facts, "state": str(generation.state)}
         await builder.catch_up()
-        swapped = await self._swap(generation, builder, {"equal": report.is_equal, **built})
+        noted = {"equal": report.is_equal, "verification": [str(each) for each in report.tables], **self._choices.waivers}
+        swapped = await self._swap(generation, builder, {**noted, **built})
         await self._hand_over(swapped.live, builder)
         reach("replay.handed_over")
         await self._finish(swapped.live)
@@ -306,10 +307,15 @@ class Replay:
             await builder.advance_to(goal)
 
     async def _swap(self, generation: Generation, builder: Builder, detail: Mapping[str, Any]) -> Swap:
+        async def reach_vector(vector: Vector) -> None:
+            await rush(self._engine, self._kafka, builder, vector)
+            await self._require_unparked(generation)
+
+        await self._require_unparked(generation)
         swapped = await swap(
             self._engine,
             generation,
-            lambda vector: rush(self._engine, self._kafka, builder, vector),
+            reach_vector,
             action="swap",
             grace_s=self._choices.grace_s,
             limit_s=self._settings.swap_s,
@@ -323,6 +329,11 @@ class Replay:
             "swap", f"{was}{swapped.live} live (writers held {swapped.held_s * 1000:.0f} ms)", held_s=swapped.held_s
         )
         return swapped
+
+    async def _require_unparked(self, generation: Generation) -> None:
+        """Look again, since more was folded after the trial."""
+        if not self._choices.accept_parked:
+            await require_unparked(self._engine, generation)
 
     async def _hand_over(self, generation: Generation, builder: Builder) -> None:
         until = time.monotonic() + self._settings.handover_s

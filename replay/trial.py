@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ from projections.release.loss import read_lost
 from replay.build import Builder
 from replay.progress import Reporter
 from replay.settings import ReplaySettings
-from replay.verify import Report, compare
+from replay.verify import Report, compare, tell_sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,13 @@ class Choices:
     processes: int = 1
     app: str | None = None
     """What `--app` named, so that other processes can load it."""
+
+    @property
+    def waivers(self) -> dict[str, Any]:
+        """Give what was accepted beforehand, for the audit; nothing when nothing was."""
+        given = (("parked records", self.accept_parked), ("differences", self.accept_differences))
+        found = [name for name, accepted in given if accepted]
+        return {"accepted": found} if found else {}
 
 
 class Trial:
@@ -82,11 +90,23 @@ class Trial:
         report.failed_checks = await self.check(generation)
         reach("replay.compared")
         took = time.monotonic() - started
-        for each in [*(report.tables or ["no live generation to compare with"]), *builder.copied]:
-            self._reporter.step("verify", f"{each}")
-        verdict = "equal" if report.is_equal else "equal but for the forgotten" if report.is_explained else "different"
-        self._reporter.step("verify", f"{verdict} in {took:.1f} s", seconds=took, equal=report.is_equal)
+        self._show(report, [*builder.copied])
+        self._reporter.step("verify", f"{report.verdict} in {took:.1f} s", seconds=took, equal=report.is_equal)
+        if live is not None and any(each.samples for each in report.tables):
+            ask = f"replay diff --projection {self._projection.name} g{live.number} g{generation.number}"
+            self._reporter.step("verify", f"the events behind these rows: {ask}")
         return report
+
+    def _show(self, report: Report, copied: Sequence[Any]) -> None:
+        """Say what the comparison found: a line for each table and each sampled difference."""
+        if not report.tables:
+            self._reporter.step("verify", "no live generation to compare with")
+        for table in report.tables:
+            self._reporter.step("verify", f"{table}")
+            for each in table.samples:
+                self._reporter.step("verify", f"  {tell_sample(table, each)}", table=table.table, sample=each)
+        for each in copied:
+            self._reporter.step("verify", f"{each}")
 
     async def _can_compare(self, connection: Any, live: Generation, generation: Generation, builder: Builder) -> bool:
         """Wait until *live* is where the build is, if it is behind, as after a run that was killed on its way to the swap.
@@ -126,14 +146,9 @@ class Trial:
     async def judge(self, generation: Generation, report: Report, choices: Choices) -> Generation:
         """Let a generation that passed be verified. Raises VerificationFailed otherwise; the live one still serves."""
         async with checkout(self._engine) as connection:
-            parked = await count_parked(connection, generation.id)
             live = await find_live(connection, self._projection.name)
-        if parked and not choices.accept_parked:
-            raise VerificationFailed(
-                f"{generation} has {parked} parked records, so it was not swapped in (see `projections parked`). "
-                "Mend the handler and replay again, or accept them with --accept-parked.",
-                parked=parked,
-            )
+        if not choices.accept_parked:
+            await require_unparked(self._engine, generation)
         if report.failed_checks:
             raise VerificationFailed(
                 f"{generation} fails its checks: {'; '.join(report.failed_checks)}. The live generation still serves."
@@ -152,3 +167,15 @@ class Trial:
             await add_detail(connection, generation, {"verified": True})
         reach("replay.verified")
         return generation
+
+
+async def require_unparked(engine: AsyncEngine, generation: Generation) -> None:
+    """Raise VerificationFailed while *generation* has parked records: it lacks what they say."""
+    async with checkout(engine) as connection:
+        parked = await count_parked(connection, generation.id)
+    if parked:
+        raise VerificationFailed(
+            f"{generation} has {parked} parked records, so it was not swapped in (see `projections parked`). "
+            "Mend the handler and replay again, or accept them with --accept-parked.",
+            parked=parked,
+        )

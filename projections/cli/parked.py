@@ -23,7 +23,7 @@ from eventstore.errors import PreconditionFailed, TimedOut, UsageError
 from eventstore.postgres.engine import Connection, checkout
 from eventstore.privacy.seal import mask
 from projections.cli.program import add_command, add_projection, opened_engine, table
-from projections.control.catalogue import list_generations, note
+from projections.control.catalogue import list_generations, note, require_generations
 from projections.control.generation import FED, Generation, State
 from projections.control.parking import Due, ask_retry, ask_skip, count_asked, find_parked, list_left, list_parked, read_headers
 
@@ -71,6 +71,8 @@ def _keep_outer(parser: argparse.ArgumentParser) -> None:
 
 async def _list(arguments: argparse.Namespace, output: Output) -> int:
     async with opened_engine("refold projections parked") as engine, checkout(engine) as connection:
+        if arguments.projection:
+            await require_generations(connection, arguments.projection)
         facts = await list_parked(connection, arguments.projection)
     shown = [{"record": name_place((each["topic"], each["partition"], each["offset"])), **_brief(each)} for each in facts]
     output.result(facts, table(shown) if shown else "nothing is parked")

@@ -16,7 +16,7 @@ from eventstore.log.consumer import Partition
 from eventstore.postgres.engine import Connection, checkout
 from eventstore.settings import KafkaSettings
 from projections.cli.program import add_command, add_projection, list_partitions, opened_engine, table
-from projections.control.catalogue import list_generations
+from projections.control.catalogue import list_generations, require_generations
 from projections.control.checkpoint import Standing, read_owners
 from projections.control.generation import FED, Generation, State
 from projections.control.parking import count_parked, list_drift
@@ -46,7 +46,9 @@ def declare(commands: Any) -> None:
 
 async def _status(arguments: argparse.Namespace, output: Output) -> int:
     async with opened_engine("refold projections status") as engine, checkout(engine) as connection:
-        known = [each for each in await list_generations(connection, arguments.projection) if each.state in SHOWN]
+        name = arguments.projection
+        every = await require_generations(connection, name) if name else await list_generations(connection)
+        known = [each for each in every if each.state in SHOWN]
         before = [await _look(connection, each) for each in known]
         await asyncio.sleep(arguments.interval)
         facts: list[Fact] = [

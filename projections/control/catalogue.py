@@ -5,6 +5,7 @@ Functions take the caller's connection, so that a move and what belongs to it co
 
 from __future__ import annotations
 
+import difflib
 import getpass
 import os
 import socket
@@ -43,6 +44,21 @@ async def list_generations(connection: Connection, projection: str | None = None
     """Give the generations of *projection* (None = all), newest first."""
     rows = await _rows(connection, "list_generations", {"projection": projection})
     return [_generation(each) for each in rows]
+
+
+async def require_generations(connection: Connection, projection: str) -> list[Generation]:
+    """Do the same for a *projection* that must have one. Raises PreconditionFailed with the nearest name."""
+    every = await list_generations(connection)
+    found = [each for each in every if each.projection == projection]
+    if not found:
+        names = sorted({each.projection for each in every})
+        near = difflib.get_close_matches(projection, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        there = (
+            f"there are some of {', '.join(names)}" if names else "there is none of any projection yet: start `projections run`"
+        )
+        raise PreconditionFailed(f"there is no generation of {projection!r}; {there}.{hint}")
+    return found
 
 
 async def find_live(connection: Connection, projection: str) -> Generation | None:

@@ -6,7 +6,7 @@ Nothing here commits: rows and checkpoint belong to one transaction, which the c
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -21,7 +21,15 @@ from projections.declaration.table import RefusedValue, Table
 from projections.fold.sheet import Sheet
 from projections.order.mark import Mark
 from projections.readmodels.policies import compose_force, compose_hiding, compose_policies
-from projections.readmodels.statements import Statements, compose, key_arrays
+from projections.readmodels.statements import (
+    RANGES,
+    Statements,
+    compose,
+    compose_digest,
+    compose_hashes,
+    compose_ranges,
+    key_arrays,
+)
 from projections.readmodels.upsert import FEW, Upsert
 
 BELOW = 5_000
@@ -172,19 +180,28 @@ class ReadModel:
                 if data := write(values(row)):
                     await copy.writer.write(data)
 
-    async def digest(self, connection: Connection, tables: Sequence[str] | None = None) -> dict[str, Digest]:
-        """Digest *tables* (None = all), each in one pass over it."""
+    async def digest(self, connection: Connection, columns: Mapping[str, Sequence[str]] | None = None) -> dict[str, Digest]:
+        """Digest the tables that *columns* names, each by those of its columns and in one pass over it; None = all of all."""
+        chosen = {each.name: each.columns for each in self.projection.tables} if columns is None else columns
         found: dict[str, Digest] = {}
-        for name in [each.name for each in self.projection.tables] if tables is None else tables:
-            rows, digest = await (await connection.execute(self._statements[name].digest)).fetchone() or (0, 0)
+        for name, names in chosen.items():
+            statement = compose_digest(self._declared(name), self.schema, names)
+            rows, digest = await (await connection.execute(statement)).fetchone() or (0, 0)
             found[name] = Digest(rows, int(digest))
         return found
 
-    async def hashes(self, connection: Connection, table: str) -> AsyncIterator[tuple[str, int]]:
-        """Stream (key as JSON, row hash) in key order, with constant memory. Needs an open transaction."""
+    async def digest_ranges(self, connection: Connection, table: str, columns: Sequence[str]) -> dict[int, Digest]:
+        """Digest *columns* of *table* by range of keys; a range without a row is left out."""
+        cursor = await connection.execute(compose_ranges(self._declared(table), self.schema, columns))
+        return {number: Digest(rows, int(digest)) for number, rows, digest in await cursor.fetchall()}
+
+    async def hashes(
+        self, connection: Connection, table: str, columns: Sequence[str], ranges: Sequence[int] = range(RANGES)
+    ) -> AsyncIterator[tuple[str, int]]:
+        """Stream (key as JSON, hash of *columns*) in key order for *ranges* of keys, with constant memory. Needs an open transaction."""
         async with connection.cursor(name=f"hashes_{table}") as cursor:
             cursor.itersize = 10_000
-            await cursor.execute(self._statements[table].hashes)
+            await cursor.execute(compose_hashes(self._declared(table), self.schema, columns), [list(ranges)])
             async for key, value in cursor:
                 yield key, value
 
@@ -199,9 +216,11 @@ class ReadModel:
         """Give the rows under *keys* as dicts, for people to compare."""
         if not keys:
             return []
-        declared = next(each for each in self.projection.tables if each.name == table)
-        cursor = await connection.execute(self._statements[table].rows, key_arrays(declared, keys))
+        cursor = await connection.execute(self._statements[table].rows, key_arrays(self._declared(table), keys))
         return [found for (found,) in await cursor.fetchall()]
+
+    def _declared(self, table: str) -> Table[Any]:
+        return next(each for each in self.projection.tables if each.name == table)
 
 
 def _check_keys(sheet: Sheet) -> None:

@@ -7,6 +7,7 @@ quotes them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +15,17 @@ from psycopg import sql
 
 from projections.declaration.table import Table
 
+RANGES = 256
+"""Ranges of keys that a table is compared by when its digest differs, a power of two: only those that differ are read row by row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statements:
     """All statements of one table in one schema.
 
     *load* takes one array per key column; *stage*, *copy_stage* and *merge* bring in changed rows, *unstage* forgets what was brought;
-    *copy* adds rows known to be new; *delete* takes one array per key column; *digest* gives the row count and an order-free digest;
-    *hashes* streams key and row hash in key order; *below* streams marks that stand below a place, and is for tables of marks alone.
+    *copy* adds rows known to be new; *delete* takes one array per key column; *below* streams marks that stand below a place, and is for
+    tables of marks alone.
     """
 
     load: sql.Composed
@@ -31,8 +35,6 @@ class Statements:
     merge: sql.Composed
     copy: sql.Composed
     delete: sql.Composed
-    digest: sql.Composed
-    hashes: sql.Composed
     rows: sql.Composed
     any_row: sql.Composed
     find_key: sql.Composed
@@ -64,12 +66,6 @@ def compose(table: Table[Any], schema: str) -> Statements:
         delete=sql.SQL("DELETE FROM {target} USING {picked} WHERE {match}").format(
             target=target, picked=picked, match=_match(table, target)
         ),
-        digest=sql.SQL(
-            "SELECT count(*), coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0) FROM {target}"
-        ).format(columns=columns, target=target),
-        hashes=sql.SQL(
-            'SELECT jsonb_build_array({keys})::text COLLATE "C" AS k, hashtextextended(ROW({columns})::text, 0) FROM {target} ORDER BY k'
-        ).format(keys=keys, columns=columns, target=target),
         any_row=sql.SQL("SELECT 1 FROM {target} LIMIT 1").format(target=target),
         find_key=sql.SQL("SELECT 1 FROM pg_constraint WHERE contype = 'p' AND conrelid = {}::regclass").format(
             sql.Literal(target.as_string(None))
@@ -90,6 +86,43 @@ def compose(table: Table[Any], schema: str) -> Statements:
             target=target, picked=picked, keys=keys
         ),
     )
+
+
+def compose_digest(table: Table[Any], schema: str, columns: Sequence[str]) -> sql.Composed:
+    """Compose the row count of *table* and an order-free digest of what its rows hold in *columns*."""
+    return sql.SQL("SELECT count(*), coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0) FROM {target}").format(
+        columns=_list_names(columns), target=sql.Identifier(schema, table.name)
+    )
+
+
+def compose_ranges(table: Table[Any], schema: str, columns: Sequence[str]) -> sql.Composed:
+    """Compose the same digest for each of the `RANGES` of keys that has rows."""
+    return sql.SQL(
+        "SELECT {range} AS r, count(*), sum(hashtextextended(ROW({columns})::text, 0)::numeric) FROM {target} GROUP BY r"
+    ).format(range=_range(table), columns=_list_names(columns), target=sql.Identifier(schema, table.name))
+
+
+def compose_hashes(table: Table[Any], schema: str, columns: Sequence[str]) -> sql.Composed:
+    """Compose a stream of keys and hashes of what the rows of *table* hold in *columns*, in key order, for an array of ranges."""
+    return sql.SQL(
+        'SELECT jsonb_build_array({keys})::text COLLATE "C" AS k, hashtextextended(ROW({columns})::text, 0) FROM {target} '
+        "WHERE {range} = ANY(%s) ORDER BY k"
+    ).format(
+        keys=_list_names(table.key),
+        columns=_list_names(columns),
+        target=sql.Identifier(schema, table.name),
+        range=_range(table),
+    )
+
+
+def _range(table: Table[Any]) -> sql.Composed:
+    """Compose the number of the range that a row's key falls into, which spreads keys evenly whatever they are."""
+    keys = _list_names(table.key)
+    return sql.SQL("(hashtextextended(jsonb_build_array({keys})::text, 0) & {last})").format(keys=keys, last=RANGES - 1)
+
+
+def _list_names(columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
 
 
 def _name_stage(schema: str, table: str) -> str:
