@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from eventstore.errors import UsageError
 from eventstore.tenant import qualify
+from projections.declaration.emission import DerivedSource
 from projections.declaration.projection import EVENTS, Projection
 from projections.declaration.table import Table
 
@@ -53,10 +54,14 @@ def parse_address(projection: Projection, pairs: Sequence[str], table: str | Non
 
 
 def is_streamed(projection: Projection, table: Table[Any]) -> bool:
-    """Say whether each row of *table* is folded from the one stream that its key names, so that other streams need not be read."""
+    """Say whether each row of *table* is folded from the one stream that its key names, so that other streams need not be read.
+
+    What is derived has the stream, and so the partition, of what it follows from.
+    """
     mine = [each for each in projection.handlers if each.table is table]
     whole = table.has_single_key or (table.tenant is not None and len(table.key) == 2)
-    return whole and bool(mine) and all(each.key is None and not each.adds and each.source is EVENTS for each in mine)
+    streams = all(each.source is EVENTS or isinstance(each.source, DerivedSource) for each in mine)
+    return whole and streams and bool(mine) and all(each.key is None and not each.adds for each in mine)
 
 
 def is_written(projection: Projection, table: Table[Any]) -> bool:

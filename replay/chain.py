@@ -59,9 +59,23 @@ async def describe_chain(connection: Connection, app: Projections, projection: P
     if after:
         live = await find_live(connection, projection.name)
         until = f"; until then they read {live}, which stays fed and is not dropped" if live else ""
-        commands = ", then ".join(f"`replay --projection {each} --from-beginning`" for each in after)
+        commands = ", then ".join(f"`{each}`" for each in compose_rebuilds(after))
         lines.append(f"feeds {', '.join(after)}: afterwards run {commands}{until}")
     return lines
+
+
+def list_downstream(app: Projections, projection: Projection) -> list[str]:
+    """Name the projections of *app* that read what *projection* derives, or what those derive in turn, in the order of the chain. Pure."""
+    found = [projection.name]
+    for each in app:  # which has each after those that it reads
+        if not find_upstream(each).keys().isdisjoint(found):
+            found.append(each.name)
+    return found[1:]
+
+
+def compose_rebuilds(names: Sequence[str]) -> list[str]:
+    """Give the commands that rebuild the projections *names*. Pure."""
+    return [f"replay --projection {each} --from-beginning" for each in names]
 
 
 async def level(engine: AsyncEngine, kafka: KafkaSettings, live: Generation, target: Generation) -> Vector:

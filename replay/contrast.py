@@ -21,6 +21,7 @@ from eventstore.postgres.engine import Connection, checkout
 from eventstore.postgres.statements import load
 from projections.control.checkpoint import Vector, read_vector
 from projections.control.generation import Generation, State
+from projections.declaration.chain import find_upstream
 from projections.declaration.projection import Projection
 from projections.readmodels.policies import every_tenant
 from replay.verify import Report, compare
@@ -28,7 +29,10 @@ from replay.verify import Report, compare
 
 @dataclass(slots=True)
 class Contrast:
-    """The report, with `live` and `new` standing for *left* and *right*; *apart* = records between their vectors, by partition."""
+    """The report, with `live` and `new` standing for *left* and *right*; *apart* = records between their vectors, by partition.
+
+    Where each reads what another generation derived, it is the distance in the store's positions.
+    """
 
     left: Generation
     right: Generation
@@ -63,7 +67,8 @@ async def contrast(
     until = time.monotonic() + wait_s
     while True:
         async with _one_snapshot(projection, engine) as (left, right):
-            apart = find_gap(await read_vector(left, pair[0].id), await read_vector(left, pair[1].id))
+            levels = [await _read_level(left, projection, *each) for each in (pair, pair[::-1])]
+            apart = find_gap(*levels)
             if not apart or time.monotonic() >= until:
                 sides = (pair[0].schema_name, left), (pair[1].schema_name, right)
                 return Contrast(*pair, await compare(projection, *sides, samples=samples), apart)
@@ -75,6 +80,22 @@ def find_gap(left: Vector, right: Vector) -> dict[str, int]:
     both = sorted({*left, *right})
     gaps = {f"{topic}[{number}]": right.get((topic, number), 0) - left.get((topic, number), 0) for topic, number in both}
     return {each: gap for each, gap in gaps.items() if gap}
+
+
+async def _read_level(connection: Connection, projection: Projection, generation: Generation, other: Generation) -> Vector:
+    """Give the vector of *generation*, with positions of the store for offsets in what was derived for it alone.
+
+    Two generations may read what two generations of another projection derived. Their offsets say nothing of each other; both are level
+    when what they last read follows from the same event.
+    """
+    vector = await read_vector(connection, generation.id)
+    found = [(each.name, each.find(generation.topics)) for each in find_upstream(projection).values()]
+    apart = {topic: name for name, topic in found if topic is not None and topic not in other.topics}
+    if not apart:
+        return vector
+    rows = await (await connection.execute(load("replay", "read_applied"), {"generation": generation.id})).fetchall()
+    positions = {(apart[topic], number): sequence for topic, number, _, sequence, *_ in rows if topic in apart}
+    return {each: offset for each, offset in vector.items() if each[0] not in apart} | positions
 
 
 @asynccontextmanager

@@ -1,45 +1,98 @@
 """Sharing a build out to several processes, each with partitions of its own.
 
-That is right only when no two partitions touch the same row, so every table must be owned by its partition: its rows' keys are the streams'
-own, and no source has a history that concerns all of its partitions. The run builds a share itself. A process that dies ends the others
-and the run; what they committed stays, and the next run shares out what is left, in as many processes as it is told.
+That is right only when no two processes touch the same row. So partitions that may touch the same row go to one process: all that feed a
+table whose keys are not the streams' own, and all of a source whose history concerns every row. What is derived hinders nobody: it is
+numbered by partition, under the lock of the partition's checkpoint (ADR 0035). The run builds a share itself. A process that dies ends the
+others and the run; what they committed stays, and the next run shares out what is left, in as many processes as it is told.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from eventstore.codec import decode
 from eventstore.errors import RefoldError
+from eventstore.log.events import EventSource
+from eventstore.source import OrderedSource
 from projections.control.checkpoint import Partition
 from projections.control.generation import Generation
-from projections.declaration.projection import Projection
+from projections.declaration.projection import Handler, Projection, SqlHandler
+from projections.declaration.table import Table
 from replay.member import Member
 
 Tell = Callable[[int, str | None], None]
+Group = tuple[Partition, ...]
+"""Partitions that one process has to build."""
 
 
-def find_obstacle(projection: Projection) -> str | None:
-    """Say why *projection* can't be built by several processes; None = it can. Pure."""
+def find_obstacle(projection: Projection, counts: Mapping[str, int] | None = None) -> str | None:
+    """Say why *projection* can't be built by several processes; None = it can. Pure.
+
+    *counts*: how many partitions each source has, by its name; without them it says so only of what no number of partitions would help.
+    """
+    if projection.joins:
+        return f"rows of {', '.join(sorted({each.table.name for each in projection.joins}))} are completed from another table"
+    counts = counts or {each.name: 1 if isinstance(each, OrderedSource) else 2 for each in projection.sources}
+    if len(group_partitions(projection, counts)) > 1:
+        return None
+    if sum(counts.values()) < 2:
+        return "there is one partition to read"
     shared = [each.name for each in projection.tables if not projection.owns(each)]
     if shared:
         return f"rows of {', '.join(shared)} are touched from several partitions"
-    if projection.emissions:
-        return "the events that it derives are numbered in one order"
-    ordered = ", ".join(sorted(projection.marks))
-    return f"what {ordered} says of all rows concerns several partitions" if ordered else None
+    return f"what {', '.join(sorted(projection.marks))} says of all rows concerns several partitions"
 
 
-def share_out(sizes: Mapping[Partition, int], count: int) -> list[list[Partition]]:
-    """Share the partitions of *sizes* (records left) out to at most *count* processes, the largest first to whom has least. Pure."""
+def group_partitions(projection: Projection, counts: Mapping[str, int]) -> list[Group]:
+    """Cut the partitions of all sources, *counts* by source name, into groups no two of which touch the same row. Pure.
+
+    A partition is named by its source here. The groups are as small as the declaration allows.
+    """
+    found = {(name, number): {(name, number)} for name, count in counts.items() for number in range(count)}
+
+    def join(members: Iterable[Partition]) -> None:
+        together = set[Partition]().union(*(found[each] for each in members))
+        found.update(dict.fromkeys(together, together))
+
+    for table in projection.tables:
+        handlers = _find_handlers(projection, table)
+        names = {each.source.name for each in handlers}
+        if _is_streamed(handlers) and len({counts[each] for each in names}) == 1:
+            for number in range(counts[next(iter(names))]):
+                join((name, number) for name in names)
+        elif not projection.owns(table):
+            join((name, number) for name in names for number in range(counts[name]))
+    for name in projection.marks:
+        join((name, number) for number in range(counts[name]))
+    return sorted({tuple(sorted(each)) for each in found.values()})
+
+
+def _find_handlers(projection: Projection, table: Table[Any]) -> Sequence[Handler | SqlHandler]:
+    return [each for each in projection.handlers if each.table is table] or projection.sql_handlers
+
+
+def _is_streamed(handlers: Sequence[Handler | SqlHandler]) -> bool:
+    """Say whether rows lie under the names of streams, which have the same partition in the topic of events and in all derived from it."""
+    return bool(handlers) and all(
+        isinstance(each, Handler) and each.key is None and not each.adds and isinstance(each.source, EventSource)
+        for each in handlers
+    )
+
+
+def share_out(groups: Sequence[Sequence[Partition]], left: Mapping[Partition, int], count: int) -> list[list[Partition]]:
+    """Share *groups* out to at most *count* processes, the largest first to whom has least, by the records *left*. Pure.
+
+    A group goes whole, its finished partitions too: whether its rows are stored already goes by all that may have made them.
+    """
     shares: list[list[Partition]] = [[] for _ in range(count)]
     loads = [0] * count
+    sizes = {tuple(each): sum(left[partition] for partition in each) for each in groups}
     for each in sorted(sizes, key=lambda each: (-sizes[each], each)):
         if sizes[each] > 0:
             lightest = loads.index(min(loads))
-            shares[lightest].append(each)
+            shares[lightest] += each
             loads[lightest] += sizes[each]
     return [each for each in shares if each]
 

@@ -15,8 +15,10 @@ from projections.control.catalogue import list_generations
 from projections.control.generation import Generation, State
 from projections.copies import describe_copies
 from projections.declaration.projection import Projection
+from projections.declaration.registry import Projections
 from projections.settings import ProjectionSettings
 from replay.address import Address, parse_address
+from replay.chain import compose_rebuilds, list_downstream
 from replay.contrast import Contrast, contrast, find_generation
 from replay.operator import operating
 from replay.origin import Cause, Explainer, Origin
@@ -139,7 +141,8 @@ async def _diff(arguments: argparse.Namespace, output: Output) -> int:
 
 
 async def _repair(arguments: argparse.Namespace, output: Output) -> int:
-    projection = _find_projection(arguments)
+    app = _find_app(arguments)
+    projection = app.named(arguments.projection)
     address = parse_address(projection, arguments.key, arguments.table) if arguments.key else None
     since = parse_time(arguments.since) if arguments.since else None
     selection = Selection(address, arguments.type, since)
@@ -150,7 +153,16 @@ async def _repair(arguments: argparse.Namespace, output: Output) -> int:
         repair = Repair(projection, generation, engine, KafkaSettings())
         done = await repair.mend(selection, samples=arguments.samples, dry_run=arguments.dry_run)
     facts = {"projection": projection.name, "generation": generation.number, "dry_run": arguments.dry_run, **asdict(done)}
-    output.result(facts, "\n".join(_sum_up(selection, generation, done, dry_run=arguments.dry_run)))
+    after = list_downstream(app, projection) if done.untold else []
+    rebuild = compose_rebuilds([projection.name, *after]) if after else []
+    facts |= {"downstream": after, "rebuild": rebuild}
+    lines = _sum_up(selection, generation, done, dry_run=arguments.dry_run)
+    if after:
+        lines.append(
+            f"  {', '.join(after)} {'read' if len(after) > 1 else 'reads'} what followed from these rows, which stays as it was published. "
+            f"To derive it anew run {', then '.join(f'`{each}`' for each in rebuild)}"
+        )
+    output.result(facts, "\n".join(lines))
     return 0
 
 
@@ -192,8 +204,12 @@ def _inline(values: Any) -> str:
     return " ".join(f"{name}={value!r}" for name, value in values.items()) if isinstance(values, dict) else str(values)  # pyright: ignore[reportUnknownVariableType]
 
 
+def _find_app(arguments: argparse.Namespace) -> Projections:
+    return require_app(getattr(arguments, "app", None), ProjectionSettings())
+
+
 def _find_projection(arguments: argparse.Namespace) -> Projection:
-    return require_app(getattr(arguments, "app", None), ProjectionSettings()).named(arguments.projection)
+    return _find_app(arguments).named(arguments.projection)
 
 
 def require_live(known: list[Generation], projection: Projection) -> Generation:

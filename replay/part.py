@@ -27,7 +27,7 @@ from projections.cli import opened_engine
 from projections.control.catalogue import list_generations
 from projections.control.checkpoint import Vector
 from projections.declaration.registry import load_app
-from projections.feeding.worker import name_topics
+from projections.feeding.deriving import name_topics
 from projections.readmodels.policies import every_tenant
 from projections.release.fingerprint import fingerprint
 from replay.build import Builder, Tell

@@ -29,7 +29,7 @@ from projections.control.generation import FED, Generation
 from projections.copies import Copies, opened_copies
 from projections.declaration.projection import Projection
 from projections.declaration.table import Table
-from projections.feeding.worker import name_topics
+from projections.feeding.deriving import name_topics
 from projections.fold.sheet import Sheet
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
@@ -53,7 +53,8 @@ NEAR = 1_000
 class Outcome:
     """What a repair found: rows looked at, and which it made, changed and deleted; *samples* show some, before and after.
 
-    *failed*: events that no handler could apply, which therefore had no effect.
+    *failed*: events that no handler could apply, which therefore had no effect. *untold*: mended rows of tables that emit; what followed
+    from them before stays as it was published, and nothing follows from the repair.
     """
 
     rows: int = 0
@@ -62,6 +63,7 @@ class Outcome:
     changed: int = 0
     deleted: int = 0
     failed: int = 0
+    untold: int = 0
     samples: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     vector: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -115,6 +117,8 @@ class Repair:
         self.generation = generation
         self._engine = engine
         self._kafka = kafka
+        self._topics = name_topics(projection, kafka, generation.topics)
+        self._emits = frozenset(each.table.name for each in projection.emissions)
         self._stall_s = ReplaySettings().stall_s
         self._read_model = ReadModel(projection, generation.schema_name)
         self._copies = Copies(generation)
@@ -138,8 +142,7 @@ class Repair:
                 folding = _Fold(await self._read_parked(connection), rows=dict.fromkeys(wanted))
                 if scratch is not None:
                     await scratch.open()
-                    topics = name_topics(self.projection, self._kafka)
-                    folding.rehearsal = Rehearsal(self.projection, topics, scratch, opener=opener, parked=folding.parked)
+                    folding.rehearsal = Rehearsal(self.projection, self._topics, scratch, opener=opener, parked=folding.parked)
                 while sum(until.values()) - sum(folding.until.values()) > NEAR or not folding.until:
                     await self._go_on(until, folding, wanted, opener, selection)
                     until = await read_vector(connection, self.generation.id)
@@ -199,8 +202,7 @@ class Repair:
         return found
 
     def _make_sieve(self, wanted: Wanted, opener: Opener, parked: frozenset[Place], streams: frozenset[bytes] | None) -> Sieve:
-        topics = name_topics(self.projection, self._kafka)
-        return Sieve(self.projection, topics, wanted, opener=opener, parked=parked, streams=streams)
+        return Sieve(self.projection, self._topics, wanted, opener=opener, parked=parked, streams=streams)
 
     async def _fold_to(self, until: Vector, folding: _Fold, wanted: set[Address], opener: Opener) -> None:
         """Go on with *folding* up to *until*."""
@@ -255,6 +257,7 @@ class Repair:
             outcome.created += stored is None
             outcome.deleted += row is None
             outcome.changed += stored is not None and row is not None
+            outcome.untold += sheet.table.name in self._emits
             if len(outcome.samples) < samples:
                 before, after = (None if each is None else dataclasses.asdict(each) for each in (stored, row))
                 if self.projection.has_personal:

@@ -6,6 +6,7 @@ again.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -81,6 +82,7 @@ class Replay:
         self._edges: dict[Partition, Edge] = {}
         self._progress = 0, 0
         self._watchdog = Watchdog(engine, self._tell_stall)
+        self._publication: asyncio.Task[None] | None = None
 
     async def plan(self) -> Plan:
         """Look at the catalogue and the log, change nothing, and say what `run` would do."""
@@ -155,17 +157,21 @@ class Replay:
             await self._finish(plan.target)
             return {"projection": self.projection.name, "generation": plan.target.number, "state": "live", "already": True}
         generation = await self._prepare(plan)
-        apart = 0
-        if self._choices.processes > 1:
-            sharing = Sharing(self.projection, self._engine, self._reporter, self._choices, members)
-            apart = await sharing.build(generation, plan, self._tell, whole=not self._edges)
-            generation = await self._read(generation)
+        async with publishing(Publisher.of(generation, self._engine, self._kafka)) as self._publication:
+            apart = 0
+            if self._choices.processes > 1:
+                sharing = Sharing(self.projection, self._engine, self._reporter, self._choices, members)
+                apart = await sharing.build(generation, plan, self._tell, whole=not self._edges)
+                generation = await self._read(generation)
+            return await self._go_on(plan, generation, apart, started)
+
+    async def _go_on(self, plan: Plan, generation: Generation, apart: int, started: float) -> dict[str, Any]:
+        """Carry *plan* on alone, other processes having applied *apart* records."""
         async with (
             opened_keyring(self._engine) as keyring,
             checkout(self._engine) as connection,
             every_tenant(connection, self.projection),
             opened_copies(self.projection, generation) as copies,
-            publishing(Publisher.of(generation, self._engine, self._kafka)),
         ):
             opener = Opener(keyring)
             pipeline = Pipeline(self.projection, generation, self._topics, connection, exclusive=True, opener=opener)
@@ -224,6 +230,8 @@ class Replay:
         if not self._choices.swap:
             return {**facts, "state": str(generation.state)}
         await builder.catch_up()
+        if self._publication and self._publication.done():
+            self._publication.result()  # it ends by itself only when the topic is not the one that was written to
         noted = {"equal": report.is_equal, "verification": [str(each) for each in report.tables], **self._choices.waivers}
         swapped = await self._swap(generation, builder, {**noted, **built})
         await self._hand_over(swapped.live, builder)

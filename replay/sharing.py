@@ -19,9 +19,10 @@ from projections.control.catalogue import find_live, move
 from projections.control.checkpoint import Partition, Vector, read_vector
 from projections.control.generation import Generation, State
 from projections.declaration.projection import Projection
+from projections.feeding.deriving import name_topics
 from projections.readmodels.postgres import ReadModel
 from replay.build import Tell
-from replay.crew import Crew, find_obstacle, share_out
+from replay.crew import Crew, find_obstacle, group_partitions, share_out
 from replay.member import Member
 from replay.part import fold_part
 from replay.plan import Plan
@@ -43,8 +44,10 @@ class Sharing:
 
     async def build(self, generation: Generation, plan: Plan, tell: Tell, *, whole: bool) -> int:
         """Build what can be shared out; give how many records were applied. *whole*: the log has all that is to be read."""
+        names = name_topics(self._projection, KafkaSettings(), generation.topics)
+        counts = {source: generation.topics[topic] for source, topic in names.items()}
         obstacle = (
-            find_obstacle(self._projection)
+            find_obstacle(self._projection, counts)
             or (None if whole else "the store is read in one order")
             or ("no --app is named that they could load" if not self._choices.app else None)
         )
@@ -52,9 +55,11 @@ class Sharing:
             self._reporter.step("processes", f"one: {obstacle or 'this build is almost done'}")
             return 0
         goal, here = await self._find_reach(generation, plan)
-        shares = share_out({each: goal[each] - here.get(each, 0) for each in goal}, 1 + len(self._members))
+        goal = {each: max(offset, here.get(each, 0)) for each, offset in goal.items()}
+        groups = [[(names[source], number) for source, number in each] for each in group_partitions(self._projection, counts)]
+        shares = share_out(groups, {each: offset - here.get(each, 0) for each, offset in goal.items()}, 1 + len(self._members))
         if len(shares) < 2:
-            self._reporter.step("processes", "one: fewer than two partitions have something left to read")
+            self._reporter.step("processes", "one: fewer than two partitions that share no rows have something left to read")
             return 0
         await self._begin(generation, anew=not any(here.values()))
         done = sum(here.values()) - sum(here.get(each, 0) for share in shares for each in share)

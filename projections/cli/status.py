@@ -19,8 +19,10 @@ from projections.cli.program import add_command, add_projection, list_partitions
 from projections.control.catalogue import list_generations, require_generations
 from projections.control.checkpoint import Standing, read_owners
 from projections.control.generation import FED, Generation, State
+from projections.control.outbox import read_stands
 from projections.control.parking import count_parked, list_drift
 from projections.copies import describe_copies
+from projections.feeding.deriving import find_derived
 
 SHOWN = FED | {State.BUILDING, State.CAUGHT_UP, State.VERIFIED}
 SILENT_S = 5.0
@@ -57,18 +59,35 @@ async def _status(arguments: argparse.Namespace, output: Output) -> int:
                 "parked": await count_parked(connection, each.id),
                 "drift": await list_drift(connection, each.id),
                 "sinks": await describe_copies(connection, each),
+                "derived": await _describe_derived(connection, each),
             }
             for each, first in zip(known, before, strict=True)
         ]
     shown = [[_flatten(each, row) for each in facts for row in each[part]] for part in ("partitions", "sinks")]
     drifted = "\n".join(f"{each['projection']} g{each['generation']}: {why}" for each in facts for why in each["drift"])
-    texts = [table(rows) for rows in shown if rows] + [drifted] * bool(drifted)
+    derived = "\n".join(
+        f"{each['projection']} g{each['generation']}: {_tell(each['derived'])}" for each in facts if each["derived"]
+    )
+    texts = [*(table(rows) for rows in shown if rows), *(each for each in (drifted, derived) if each)]
     output.result(facts, "\n\n".join(texts) or table([]))
     return 0
 
 
 def _flatten(fact: Fact, row: Fact) -> Fact:
     return {"generation": f"{fact['projection']} g{fact['generation']}", **row}
+
+
+async def _describe_derived(connection: Connection, generation: Generation) -> Fact | None:
+    """Say how much *generation* derived, and how much of that waits for its way into the log; None = it derives nothing."""
+    topic = find_derived(generation)
+    if topic is None:
+        return None
+    stands = (await read_stands(connection, generation.id)).values()
+    return {"topic": topic, "events": sum(each.number for each in stands), "waiting": sum(each.waiting for each in stands)}
+
+
+def _tell(derived: Fact) -> str:
+    return f"{derived['events']:,} events derived, {derived['waiting']:,} of them on their way into {derived['topic']}"
 
 
 async def _look(connection: Connection, generation: Generation) -> Look:

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from eventstore.errors import UsageError
 from eventstore.log.events import EventSource
 from projections.declaration.emission import DerivedSource, Emission
-from projections.declaration.projection import Handler, Projection
+from projections.declaration.projection import EVENTS, Handler, Projection
 
 
 def find_source(projection: Projection) -> EventSource | None:
@@ -51,11 +51,17 @@ def find_upstream(projection: Projection) -> dict[str, DerivedSource]:
     return {each.projection: each for each in projection.sources if isinstance(each, DerivedSource)}
 
 
+def name_events(projection: Projection) -> frozenset[str]:
+    """Give the names of the event types that handlers of *projection* take, recorded ones and derived ones."""
+    return projection.wanted(EVENTS).union(*map(projection.wanted, find_upstream(projection).values()))
+
+
 def order_chain(projections: Sequence[Projection]) -> list[Projection]:
     """Give *projections* so that each comes after those that it reads from, and otherwise in their order.
 
-    Raises UsageError for a circle, for one that is missing, and for events that nobody derives.
+    Raises UsageError for a circle, for one that is missing, for events that nobody derives, and for effects of those that somebody does.
     """
+    _refuse_effects(projections)
     by_name = {each.name: each for each in projections}
     upstream = {each.name: find_upstream(each) for each in projections}
     for name, sources in upstream.items():
@@ -73,3 +79,15 @@ def order_chain(projections: Sequence[Projection]) -> list[Projection]:
     for name in order:
         depth[name] = max((depth[each] + 1 for each in upstream[name]), default=0)
     return sorted(projections, key=lambda each: depth[each.name])
+
+
+def _refuse_effects(projections: Sequence[Projection]) -> None:
+    """Raise UsageError for effects of derived events: they begin at offsets, which each generation's derived topic counts anew."""
+    derived = {name: each.name for each in projections for name in each.derived.messages}
+    for projection in projections:
+        for effect in projection.effects:
+            if found := sorted(effect.kinds & derived.keys()):
+                raise UsageError(
+                    f"effect {effect.name!r} of {projection.name!r} waits for {found[0]}, which {derived[found[0]]!r} derives: effects are "
+                    "called for recorded events only. Declare it for the event that this one follows from, or record one for it"
+                )

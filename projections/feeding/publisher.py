@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.codec import decode
 from eventstore.errors import Fenced, HistoryIncomplete, TimedOut, Unreachable
-from eventstore.log.hanging import read_hanging
+from eventstore.log.hanging import read_hanging, watching
 from eventstore.log.producer import TransactionalProducer
 from eventstore.log.tail import read_tail
 from eventstore.log.topics import ensure_topic
@@ -35,9 +34,11 @@ POLL_S = (0.01, 0.25)
 """Seconds between two looks into the outbox: while events come, and when none did for a while."""
 LEASE_S = 10.0
 """Seconds of silence after which the lock of a publisher that hangs goes to another one."""
+LOOK_S = 0.25
+"""Seconds between two looks whether the lock is free, which is for how long nothing is published when a replay hands over."""
 RETRY_S = 1.0
 SETTLE_S = 10.0
-"""Seconds between two looks of an idle publisher whether anything hangs."""
+"""Seconds between two looks whether anything hangs."""
 
 
 class Publisher:
@@ -70,7 +71,7 @@ class Publisher:
             try:
                 async with Seats.open(self._engine, self.topic, LEASE_S) as seats:
                     while not await seats.take(0):
-                        await self._rest(RETRY_S)
+                        await self._rest(LOOK_S)
                     await self._serve(seats)
             except (Fenced, TimedOut, Unreachable, *ConnectionLost) as error:
                 log.info("%s: publishing begins again: %s", self.topic, error)
@@ -83,18 +84,22 @@ class Publisher:
         try:
             await self._settle(producer)
             await self._find_stands()
-            pause, looked = POLL_S[0], time.monotonic()
-            while await seats.take(0):
-                if await self._publish(producer):
-                    pause = POLL_S[0]
-                    continue
-                if time.monotonic() - looked > SETTLE_S:
-                    await self._settle(producer)
-                    looked = time.monotonic()
-                await self._rest(pause)
-                pause = min(pause * 1.5, POLL_S[1])
+            async with watching(self._kafka, self.topic, lambda: range(self._partitions), SETTLE_S) as suspected:
+                await self._go_on(seats, producer, suspected)
         finally:
             await producer.close()
+
+    async def _go_on(self, seats: Seats, producer: TransactionalProducer, suspected: asyncio.Event) -> None:
+        pause = POLL_S[0]
+        while await seats.take(0):
+            if suspected.is_set():
+                suspected.clear()
+                await self._settle(producer)
+            if await self._publish(producer):
+                pause = POLL_S[0]
+                continue
+            await self._rest(pause)
+            pause = min(pause * 1.5, POLL_S[1])
 
     async def _settle(self, producer: TransactionalProducer) -> None:
         """End what hangs (ADR 0038), as committed: partitions stand for themselves, and what hangs is the next that theirs was to get."""

@@ -12,8 +12,9 @@ from typing import Any
 
 from eventstore.event import registry as events
 from eventstore.meaning import describe_defaults, describe_event, digest, shorten
-from projections.declaration.emission import describe_emission
-from projections.declaration.projection import EVENTS, Handler, Projection
+from projections.declaration.chain import name_events
+from projections.declaration.emission import DerivedSource, describe_emission
+from projections.declaration.projection import Handler, Projection
 from projections.declaration.table import Table
 from projections.release.fingerprint import describe_join
 
@@ -30,7 +31,7 @@ _KINDS = {
 
 def describe_parts(projection: Projection) -> dict[str, Any]:
     """Give the parts of *projection*'s fingerprint, each with its own short digest. JSON."""
-    wanted = projection.wanted(EVENTS)
+    wanted = name_events(projection)
     handlers: dict[str, list[str]] = {}
     for each in projection.handlers:
         handlers.setdefault(_name_handler(each), []).append(digest(each.function) + (digest(each.key) if each.key else ""))
@@ -104,4 +105,5 @@ def _describe_columns(table: Table[Any]) -> dict[str, str]:
 
 
 def _name_handler(handler: Handler) -> str:
-    return f"{handler.message} -> {handler.table.name}"
+    of = f" of {handler.source.projection}" if isinstance(handler.source, DerivedSource) else ""
+    return f"{handler.message}{of} -> {handler.table.name}"

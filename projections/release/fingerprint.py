@@ -11,9 +11,10 @@ from typing import Any
 
 from eventstore.event import registry as events
 from eventstore.meaning import describe_defaults, describe_event, digest, shorten
-from projections.declaration.emission import DerivedSource, describe_emission
+from projections.declaration.chain import name_events
+from projections.declaration.emission import describe_emission
 from projections.declaration.join import Join
-from projections.declaration.projection import EVENTS, Projection
+from projections.declaration.projection import Projection
 from projections.declaration.table import Table
 
 
@@ -66,6 +67,5 @@ def _describe_sources(projection: Projection) -> dict[str, Any]:
 
 
 def _describe_upcasters(projection: Projection) -> dict[str, Any]:
-    derived = [each for each in projection.sources if isinstance(each, DerivedSource)]
-    wanted = projection.wanted(EVENTS).union(*map(projection.wanted, derived))
+    wanted = name_events(projection)
     return {each.name: describe_event(each) for each in events if each.name in wanted}

@@ -18,7 +18,8 @@ from typing import Any, Final, NamedTuple
 
 from eventstore.event import registry as events
 from eventstore.meaning import find_functions
-from projections.declaration.projection import EVENTS, Projection
+from projections.declaration.chain import name_events
+from projections.declaration.projection import Projection
 from projections.declaration.refusal import refuse
 
 _CLOCK: Final = "gives another time at every replay; take the envelope's recorded_at or occurred_at"
@@ -131,7 +132,7 @@ def _starts(projection: Projection) -> Iterator[tuple[str, Any]]:
         yield f"the SQL handler of {each.message}", each.function
     yield from ((f"what {each.table.name} emits", each.function) for each in projection.emissions)
     yield from _default_starts(projection)
-    wanted = projection.wanted(EVENTS)
+    wanted = name_events(projection)
     for kind in events:
         if kind.name in wanted:
             yield f"event {kind.name}", kind.python

@@ -22,7 +22,7 @@ import projections.cli
 import replay.cli
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
-from projections.control.catalogue import list_generations
+from projections.control.catalogue import find_live, list_generations
 from projections.control.checkpoint import Vector, has_reached, read_seen
 from projections.control.generation import Generation, State
 from projections.declaration.registry import Projections
@@ -166,9 +166,10 @@ class Runs:
         printed = self._capsys.readouterr()
         return Outcome(code, printed.out, printed.err)
 
-    async def evict(self) -> int:
-        """Take all members of the live generation's consumer group out of it, as the broker does after 10 s of silence."""
-        live = await self.live()
+    async def evict(self, projection: str = "bank") -> int:
+        """Take all members of a live generation's consumer group out of it, as the broker does after 10 s of silence."""
+        async with checkout(self.engine) as connection:
+            live = await find_live(connection, projection)
         assert live is not None
         client = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)
         await client.start()

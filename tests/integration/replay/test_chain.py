@@ -4,12 +4,13 @@ import asyncio
 import signal
 from collections import Counter
 
+from psycopg.rows import dict_row
+
 import replay.cli
 from eventstore.log.admin import Admin
 from eventstore.moments import CRASHED
 from eventstore.postgres.engine import checkout
-from projections.control.catalogue import list_generations
-from projections.control.generation import State
+from projections.control.catalogue import find_live, list_generations
 from projections.fold.trace import name_fact
 from projections.serving.session import ReadModels
 from tests.bank.chained import alarms, app, ranks
@@ -40,32 +41,26 @@ def expect(events):
     return cents, found, dict(counted)
 
 
-async def generations(runs, name):
+async def generations(runs, name=None):
     async with checkout(runs.engine) as connection:
         return await list_generations(connection, name)
 
 
-async def live(runs, name):
-    return next((each for each in await generations(runs, name) if each.state is State.LIVE), None)
-
-
-async def states(runs, name):
-    return {each.number: str(each.state) for each in await generations(runs, name)}
-
-
 async def rows(runs):
     """Give what the live generations hold, in the form of `expect`."""
-    schemas = [each and each.schema_name for each in [await live(runs, name) for name in ("accounts", "alarms", "ranks")]]
-    if None in schemas:
-        return None
-    balances, found, counted = [
-        await runs.query(f"SELECT * FROM {schema}.{table}")
-        for schema, table in zip(schemas, ("balance", "alarm", "rank"), strict=True)
-    ]
+    async with checkout(runs.engine) as connection:
+        found = [await find_live(connection, name) for name in ("accounts", "alarms", "ranks")]
+        if None in found:
+            return None
+        cursors = [
+            await connection.cursor(row_factory=dict_row).execute(f"SELECT * FROM {live.schema_name}.{table}")
+            for live, table in zip(found, ("balance", "alarm", "rank"), strict=True)
+        ]
+        balances, alarmed, ranked = [await each.fetchall() for each in cursors]
     return (
         {each["account"]: each["cents"] for each in balances},
-        {each["account"]: each for each in found},
-        {each["times"]: each["alarms"] for each in counted},
+        {each["account"]: each for each in alarmed},
+        {each["times"]: each["alarms"] for each in ranked},
     )
 
 
@@ -89,7 +84,7 @@ async def rebuild(runs, name, *flags):
 
 async def topics(kafka):
     async with Admin.open(kafka) as admin:
-        return [each for each in await admin.topics() if each.endswith(".derived")]
+        return [each for each in await admin.topics() if each.startswith(f"{kafka.topic_prefix}.") and each.endswith(".derived")]
 
 
 async def test_whole_chain(runs, log, ledger, kafka, used_topics):
@@ -142,18 +137,23 @@ async def test_reads_its_writes(runs, log, ledger, engine, kafka):
             [event] = [ledger.move("account-1", -5)]
             await log.write([event])
 
-            async def is_live():
-                return await live(runs, "ranks")
+            async def are_live():
+                return await rows(runs) is not None
 
-            await eventually(is_live, "all are live", LONG_S)
+            await eventually(are_live, "all are live", LONG_S)
             await models.wait_for(event.token, ranks, timeout_s=LONG_S)
             assert (await rows(runs))[2] == dict.fromkeys(range(1, number + 1), 1)
             await models.wait_for(event.token, alarms, timeout_s=LONG_S)
 
 
+def feed(runs, **environment):
+    """Feed the chain in a process that has one name for life, so that nobody waits for the one before it that died."""
+    return runs.child("projections", "run", REFOLD_PROJECTIONS_APP=APP, REFOLD_PROJECTIONS_INSTANCE="one", **environment)
+
+
 async def die(runs, moment):
     """Feed the chain in a process that dies at *moment*."""
-    child = runs.child("projections", "run", REFOLD_PROJECTIONS_APP=APP, REFOLD_FAIL_AT=moment)
+    child = feed(runs, REFOLD_FAIL_AT=moment)
     async with ended(child):
         said, _ = await asyncio.wait_for(asyncio.to_thread(child.communicate), LONG_S)
         assert child.returncode == CRASHED, said
@@ -164,7 +164,7 @@ async def test_survives_crashes(runs, log, ledger, kafka, used_topics):
     for moment in ("batch.after_commit", "derive.before_commit", "derive.after_commit"):
         await log.write(ledger.some(60))
         await die(runs, moment)
-    async with runs.worker(app):
+    async with ended(feed(runs)):
         await settled(runs, ledger)
     used_topics += await topics(kafka)
 
@@ -178,6 +178,8 @@ async def test_fences_zombie(runs, log, ledger, kafka, used_topics, tmp_path):
         await eventually(lambda: asyncio.to_thread(paused.exists), "it sleeps", LONG_S)
         await runs.query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()")
         await log.write(ledger.some(60))
+        for each in await generations(runs):
+            await runs.evict(each.projection)
         async with runs.worker(app):
             await settled(runs, ledger)
             child.send_signal(signal.SIGCONT)

@@ -8,11 +8,8 @@ import signal
 import pytest
 
 from eventstore.moments import CRASHED
-from replay.crew import find_obstacle, share_out
-from tests.bank import chained, owned, release1, release3
 from tests.bank.oracle import expect
 from tests.bank.runs import ended
-from tests.shop import tally
 from tests.stack.waiting import eventually
 
 ARGV = ("--projection", "bank", "--from-beginning", "--json", "--processes")
@@ -111,19 +108,6 @@ async def test_falls_back(runs, log, ledger):
     assert done.code == 0, done.err
     assert "rows of kind_total are touched from several partitions" in done.err
     assert await runs.rows() == expect(ledger.events)
-
-
-def test_shares_out():
-    """The largest partitions go first to whom has least, what has nothing left to nobody; what concerns several is not shared out."""
-    sizes = {("t", 0): 5, ("t", 1): 9, ("t", 2): 0, ("t", 3): 4, ("t", 4): 1}
-    assert share_out(sizes, 2) == [[("t", 1), ("t", 4)], [("t", 0), ("t", 3)]]
-    assert share_out(sizes, 9) == [[("t", 1)], [("t", 0)], [("t", 3)], [("t", 4)]]
-    assert share_out({("t", 0): 0}, 2) == []
-    assert find_obstacle(owned.bank) is None
-    assert "derives" in find_obstacle(chained.accounts)
-    assert "says of all rows" in find_obstacle(tally.tally)
-    assert find_obstacle(release3.diary) is None
-    assert "kind_total" in find_obstacle(release1.bank.projection)
 
 
 async def hear_pids(child):

@@ -18,7 +18,7 @@ from projections.fold.fold import Folder
 from projections.fold.trace import write_facts
 from projections.release.change import describe_parts, list_changes
 from projections.release.fingerprint import fingerprint
-from tests.bank.chained import accounts, alarms, app, ranks
+from tests.bank.chained import AccountOverdrawn, accounts, alarms, app, ranks
 from tests.bank.events import MoneyMoved
 from tests.bank.log import Ledger
 
@@ -96,6 +96,22 @@ def test_refuses_app(make, why):
     """What can't be derived in one order, must not be, or is read from nobody, is refused when the app is made, with the reason."""
     with pytest.raises(UsageError, match=why):
         Projections(*make())
+
+
+def test_refuses_effects():
+    """An effect of an event that another projection derives would never be called, so it is refused when the app is made."""
+    projection = declare(emits=None)
+    projection.effect(AccountOverdrawn, name="letter")(lambda event: None)
+    with pytest.raises(UsageError, match="waits for account-overdrawn, which 'accounts' derives"):
+        Projections(accounts, projection)
+
+
+def test_names_derived_changes():
+    """When the events are another projection's derived ones, the parts that a plan compares say whose, and list their types."""
+    recorded, derived = declare("one", kinds=(AccountOverdrawn,)), declare("one", kinds=(AccountOverdrawn,), of=accounts)
+    told = list_changes(describe_parts(recorded), describe_parts(derived))
+    assert told == ["handler account-overdrawn -> thing is gone", "handler account-overdrawn of accounts -> thing is new"]
+    assert list(describe_parts(derived)["events"]) == ["account-overdrawn"]
 
 
 def test_refuses_batches():
