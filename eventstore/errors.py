@@ -7,6 +7,7 @@
     │   ├── RestoredElsewhere             the store came here in a dump, and was not settled here
     │   ├── ForgottenSubject              personal data for a subject whose key was destroyed
     │   ├── SchemaRefused                 an event's schema changed under its version, or can't read what is recorded
+    │   ├── TopicMissing                  a topic is not there, or not yet
     │   ├── HistoryIncomplete             a topic no longer starts at offset zero
     │   └── VerificationFailed            a rebuilt generation does not hold what it should
     ├── TimedOut                      4
@@ -78,6 +79,10 @@ class ForgottenSubject(PreconditionFailed):
 
 class SchemaRefused(PreconditionFailed):
     """An event's schema does not fit what the store has recorded: raise its version and add an upcaster."""
+
+
+class TopicMissing(PreconditionFailed):
+    """A topic is not there, or not yet: start what makes it."""
 
 
 class HistoryIncomplete(PreconditionFailed):

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka import TopicPartition
 
-from eventstore.errors import PreconditionFailed
+from eventstore.errors import TopicMissing
 from eventstore.log.consumer import Partition, make_consumer, start_consumer
 from eventstore.settings import KafkaSettings
 
 
 async def find_partitions(settings: KafkaSettings, topics: Sequence[str]) -> dict[str, int]:
-    """Give each topic's number of partitions. Raises PreconditionFailed that names the topics which do not exist."""
+    """Give each topic's number of partitions. Raises TopicMissing that names those which do not exist."""
     consumer = make_consumer(settings, None, bulk=False)
     await start_consumer(consumer, settings)
     try:
@@ -22,7 +22,7 @@ async def find_partitions(settings: KafkaSettings, topics: Sequence[str]) -> dic
         await consumer.stop()
     missing = [each for each in topics if not known.get(each)]
     if missing:
-        raise PreconditionFailed(
+        raise TopicMissing(
             f"topic {', '.join(missing)} does not exist on {settings.bootstrap}: start `eventstore relay` for events, "
             "`cdc apply` for captured tables, and check REFOLD_KAFKA_TOPIC_PREFIX",
             missing=missing,

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from eventstore.errors import TopicMissing
 from eventstore.log.bounds import find_partitions
 from eventstore.meaning import shorten
 from eventstore.postgres.engine import Connection, checkout
@@ -195,7 +196,7 @@ class Supervisor:
         return own
 
     async def _make_first(self, connection: Connection, projection: Projection) -> Generation | None:
-        """Make the first generation; None = what it reads is derived by nothing yet."""
+        """Make the first generation; None = what it reads is derived by nothing yet, or its topic is not made yet."""
         upstream = find_upstream(projection)
         live = [await find_live(connection, each) for each in upstream]
         if not all(each and find_derived(each) for each in live):
@@ -203,7 +204,11 @@ class Supervisor:
             self._tell(("upstream", projection.name), waits)
             return None
         names = await bind_topics(connection, projection, self._kafka)
-        topics = await find_partitions(self._kafka, sorted(names.values()))
+        try:
+            topics = await find_partitions(self._kafka, sorted(names.values()))
+        except TopicMissing as error:
+            self._tell(("topic", projection.name), f"{projection.name}: waits, for {error}")
+            return None
         detail = note_deriving(projection, topics, names)
         return await make_live(
             self._engine, projection, self.fingerprints[projection.name], topics, self._kafka.topic_prefix, detail

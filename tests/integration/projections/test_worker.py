@@ -12,6 +12,7 @@ from projections.declaration.projection import Projection
 from projections.declaration.registry import Projections
 from projections.feeding.supervisor import Supervisor
 from tests.bank import release1, release2
+from tests.bank.log import Log
 from tests.bank.oracle import expect
 from tests.bank.release1 import app
 from tests.bank.runs import QUICK, ended, hear
@@ -31,6 +32,28 @@ async def test_feeds_from_first_event(runs, log, ledger):
     listed = await runs.projections("list", "--json")
     [fact] = listed.facts
     assert (fact["state"], fact["lag"], fact["parked"]) == ("live", 0, 0)
+
+
+async def test_waits_for_its_topic(runs, used_topics, ledger):
+    """A worker that starts before anybody has made its topic says what it waits for, and feeds once it is there."""
+    heard = []
+    supervisor = Supervisor(app, runs.engine, kafka=runs.kafka, settings=QUICK, say=lambda text, **_: heard.append(text))
+    stopping = asyncio.Event()
+    task = asyncio.create_task(supervisor.run(stopping))
+
+    async def waits():
+        return task.done() or any(runs.kafka.events_topic in each and "eventstore relay" in each for each in heard)
+
+    await eventually(waits, "what it waits for")
+    assert await runs.states() == {}
+    used_topics.append(runs.kafka.events_topic)
+    async with Log.open(runs.kafka) as log:
+        await log.write(ledger.some(50))
+        await runs.current()
+    assert await runs.rows() == expect(ledger.events)
+    assert len([each for each in heard if "eventstore relay" in each]) == 1, "it says so once"
+    stopping.set()
+    await task
 
 
 async def test_first_workers_agree(runs, log, ledger):
@@ -68,7 +91,7 @@ async def test_processes_share_partitions(runs, log, ledger):
         await runs.current(timeout_s=60)
         assert check(await runs.history(ledger.events)) == []
         second.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(second.wait, 20)
+        await asyncio.to_thread(second.wait, 60)
         assert second.returncode == 0, "a worker leaves in peace when asked to"
 
 

@@ -32,7 +32,7 @@ async def test_says_from_where(runs, log, argv):
 async def test_missing_topic(runs):
     """A topic that does not exist is refused by name, and no generation is made."""
     done = await runs.rebuild()
-    assert (done.code, done.error["error"]) == (3, "PreconditionFailed")
+    assert (done.code, done.error["error"]) == (3, "TopicMissing")
     assert runs.kafka.events_topic in done.error["message"]
     assert await runs.states() == {}
 
