@@ -69,16 +69,6 @@ def is_written(projection: Projection, table: Table[Any]) -> bool:
     return any(each is table for each in projection.free_tables)
 
 
-def require_unjoined(projection: Projection, table: Table[Any] | None) -> None:
-    """Raise UsageError for rows of *table* (None = of any) that a join completes: their columns depend on what another table said."""
-    joined = sorted({each.table.name for each in projection.joins if table is None or each.table is table})
-    if joined:
-        raise UsageError(
-            f"rows of {', '.join(joined)} are completed by joins, so no fold of one row's events tells what it holds. Rebuild them with "
-            f"`replay --projection {projection.name} --from-beginning`, which compares all rows."
-        )
-
-
 def _split(pair: str) -> tuple[str, str]:
     name, sign, value = pair.partition("=")
     if not sign:

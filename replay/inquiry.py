@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from eventstore.console import Command, Output, add_json
@@ -18,10 +20,11 @@ from projections.declaration.projection import Projection
 from projections.declaration.registry import Projections
 from projections.settings import ProjectionSettings
 from replay.address import Address, parse_address
+from replay.cause import Cause, Complement, Origin
 from replay.chain import compose_rebuilds, list_downstream
 from replay.contrast import Contrast, contrast, find_generation
 from replay.operator import operating
-from replay.origin import Cause, Explainer, Origin
+from replay.origin import Explainer
 from replay.repair import Outcome, Repair
 from replay.selection import Selection, parse_time
 from replay.verify import TableReport
@@ -93,17 +96,41 @@ async def _why(arguments: argparse.Namespace, output: Output) -> int:
 
 def _tell(address: Address, generation: Generation, origin: Origin, shown: list[Cause]) -> list[str]:
     lines = [f"{address} of {generation} ({generation.state}): {len(origin.causes):,} events"]
-    for each in shown:
-        where = f"{each.topic}[{each.partition}]@{each.offset}"
-        what = f"{each.stream}/{each.version} {each.type}" if each.stream else "change"
-        lines.append(f"  {where}  {each.time or '-'}  {what}  {_inline(each.data)}")
-        lines.append(f"      {each.effect} by {each.handler}  ->  {_inline(each.row)}")
+    lines += _list_causes(shown, "  ")
+    for each in origin.joins:
+        lines += _tell_join(each)
+    if origin.joins:
+        lines.append(f"  together  {_inline(origin.folded)}")
     verdict = {
         True: "the same row is stored",
         False: f"ANOTHER ROW IS STORED: {_inline(origin.stored)}",
-        None: f"{generation} was built by other code than this; it holds {_inline(origin.stored)}",
+        None: f"{origin.obstacle}; it holds {_inline(origin.stored)}",
     }
     return [*lines, f"  {verdict[origin.agrees]}"]
+
+
+def _list_causes(causes: Sequence[Cause], margin: str) -> list[str]:
+    lines: list[str] = []
+    for each in causes:
+        where = f"{each.topic}[{each.partition}]@{each.offset}"
+        what = f"{each.stream}/{each.version} {each.type}" if each.stream else "change"
+        lines.append(f"{margin}{where}  {each.time or '-'}  {what}  {_inline(each.data)}")
+        lines.append(f"{margin}    {each.effect} by {each.handler}  ->  {_inline(each.row)}")
+    return lines
+
+
+def _tell_join(join: Complement) -> list[str]:
+    """Say which version a join took, what made it, and what came of it."""
+    lines = [f"  joined with {join.past} by {_inline(join.on)}: {join.note or 'the version that held then'}"]
+    if join.key is not None:
+        lines.append(f"    {_inline(join.key)}  (until {join.until or 'now'})")
+        lines += _list_causes(join.causes, "    ")
+    elif join.until is not None:
+        lines.append(f"    the first one holds from {join.until}")
+    if join.aside:
+        lines += ["    these would decide, and have no effect:", *_list_causes(join.aside, "    ")]
+    given = "nothing" if join.gives is None else _inline(join.gives)
+    return [*lines, f"    gives {given} by {join.function}"]
 
 
 async def _diff(arguments: argparse.Namespace, output: Output) -> int:
@@ -152,9 +179,9 @@ async def _repair(arguments: argparse.Namespace, output: Output) -> int:
         generation = find_generation(known, arguments.generation) if arguments.generation else require_live(known, projection)
         repair = Repair(projection, generation, engine, KafkaSettings())
         done = await repair.mend(selection, samples=arguments.samples, dry_run=arguments.dry_run)
-    facts = {"projection": projection.name, "generation": generation.number, "dry_run": arguments.dry_run, **asdict(done)}
     after = list_downstream(app, projection) if done.untold else []
     rebuild = compose_rebuilds([projection.name, *after]) if after else []
+    facts = {"projection": projection.name, "generation": generation.number, "dry_run": arguments.dry_run, **asdict(done)}
     facts |= {"downstream": after, "rebuild": rebuild}
     lines = _sum_up(selection, generation, done, dry_run=arguments.dry_run)
     if after:
@@ -169,7 +196,9 @@ async def _repair(arguments: argparse.Namespace, output: Output) -> int:
 def _sum_up(selection: Selection, generation: Generation, done: Outcome, *, dry_run: bool) -> list[str]:
     were = "would be" if dry_run else "were"
     said = f"{done.changed:,} {were} changed, {done.created:,} made, {done.deleted:,} deleted"
-    lines = [f"{selection} of {generation}: {done.rows:,} rows folded from {done.events:,} events; {said}"]
+    past = f", {done.versions:,} of them versions that joins take," if done.versions else ""
+    late = f"; {done.completed:,} other rows {were} completed from mended versions" if done.completed else ""
+    lines = [f"{selection} of {generation}: {done.rows:,} rows{past} folded from {done.events:,} events; {said}{late}"]
     return lines + [f"  {each['row']}: {_inline(each['before'])}  ->  {_inline(each['after'])}" for each in done.samples]
 
 
@@ -186,6 +215,8 @@ def _compose(found: Contrast, explained: dict[tuple[str, str], Origin]) -> list[
                 f"      {each.topic}[{each.partition}]@{each.offset} {each.type or 'change'} {_inline(each.data)} {each.effect}"
                 for each in origin.causes[-3:]
             )
+            for join in origin.joins:
+                lines += [f"    {each}" for each in _tell_join(join)]
     return lines
 
 
@@ -201,7 +232,10 @@ def _count(table: TableReport) -> str:
 def _inline(values: Any) -> str:
     if values is None:
         return "no row"
-    return " ".join(f"{name}={value!r}" for name, value in values.items()) if isinstance(values, dict) else str(values)  # pyright: ignore[reportUnknownVariableType]
+    if not isinstance(values, dict):
+        return str(values)
+    shown = {str(name): value.isoformat() if isinstance(value, datetime) else repr(value) for name, value in values.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return " ".join(f"{name}={text}" for name, text in shown.items())
 
 
 def _find_app(arguments: argparse.Namespace) -> Projections:

@@ -50,7 +50,8 @@ class Likeness:
 
     *later*: changes after the source's snapshot that were taken from the log. *parked*: records that the generation set aside, which its
     rows lack. *uncaptured*: columns of the source that the connector does not send. *uncompared*: columns of the read model whose values
-    can't be made from the source, by their type or because the connector masks or cuts them.
+    can't be made from the source, by their type, because the connector masks or cuts them, or since they say when a row changed.
+    *joined*: columns that a join fills, each with the table of versions from which; they are not compared either.
     """
 
     source: str
@@ -72,6 +73,7 @@ class Likeness:
     """Why the source can't tell what its rows should be, when it can't; nothing was compared then."""
     uncaptured: list[str] = field(default_factory=list[str])
     uncompared: list[str] = field(default_factory=list[str])
+    joined: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def is_equal(self) -> bool:
@@ -86,6 +88,8 @@ class Likeness:
         what = f"{self.source} -> {self.projection}.{self.table} (g{self.generation})"
         left = f"; the connector leaves out {', '.join(self.uncaptured)}" if self.uncaptured else ""
         left += f", without {', '.join(self.uncompared)}" if self.uncompared else ""
+        joined = [f"{name} (from {past})" for name, past in self.joined.items()]
+        left += f", without what is joined: {', '.join(joined)}" if joined else ""
         if self.is_equal:
             return f"{what}: {self.found_rows:,} rows equal in {self.ranges} ranges{left}"
         aside = f"; {self.parked:,} records are parked" if self.parked else ""
@@ -140,7 +144,7 @@ class Comparer:
     async def compare(self, mirror: Mirror, point: Point) -> Likeness:
         """Compare one table. Raises TimedOut when nobody feeds its projection."""
         generation = await self.find_generation(mirror.projection)
-        found = Likeness(mirror.source.table, mirror.projection.name, mirror.table.name, generation.number)
+        found = Likeness(mirror.source.table, mirror.projection.name, mirror.table.name, generation.number, joined=mirror.joined)
         async with checkout(self.engine) as connection, every_tenant(connection, mirror.projection):
             shadow = Shadow(connection, mirror.table, generation.schema_name)
             await shadow.open()
@@ -167,7 +171,7 @@ class Comparer:
             await self._judge(stage, rows, found)
             values = {"generation": stage.generation.id, "topic": topic}
             [(found.parked,)] = await (await stage.connection.execute(load("replay", "read_aside"), values)).fetchall()
-        found.refused, found.uncompared = stage.maker.failed, sorted(stage.maker.unread)
+        found.refused, found.uncompared = stage.maker.failed, sorted(stage.maker.unread | stage.maker.dated)
 
     async def _await_reached(self, stage: _Stage, ahead: Vector) -> Vector:
         """Wait until the read model has all of the snapshot, and give its vector."""
@@ -182,7 +186,7 @@ class Comparer:
 
     async def _judge(self, stage: _Stage, rows: Mapping[Any, Any], found: Likeness) -> None:
         """Compare in the open snapshot: *rows* changed since the stage was filled one by one, all others by digest."""
-        shadow, without = stage.shadow, sorted(stage.maker.unread)
+        shadow, without = stage.shadow, sorted(stage.maker.unread | stage.maker.dated | found.joined.keys())
         named = {await shadow.name_key(key): row for key, row in rows.items()}
         ranges = await shadow.digest(self.ranges, list(named), without)
         found.ranges = len(ranges)
@@ -202,7 +206,7 @@ class Comparer:
                 found.surplus += row is None
                 found.changed += row is not None and there is not None
         for key in keys:
-            expected, there = await shadow.look(key)
+            expected, there = (_leave_out(each, without) for each in await shadow.look(key))
             found.samples.append({"key": key, "expected": expected, "found": there})
 
 
@@ -231,6 +235,8 @@ class _Stage:
             async for change in changes:
                 if len(first) < _PROBES:
                     first.append(copy.deepcopy(change))
+                    if self.maker.is_dated(change):
+                        return "is kept under the times of changes, which the source does not tell"
                     if len(first) > 1 and Maker(self.mirror).remembers(first[-2:]):
                         return "depends on more than the newest change"
                 self.maker.apply(change, rows)
@@ -293,6 +299,10 @@ async def _one_snapshot(connection: Connection) -> AsyncGenerator[None]:
         await connection.execute(load("replay", "begin_snapshot"))
         await connection.execute(load("replay", "allow_idling"))
         yield
+
+
+def _leave_out(row: dict[str, Any] | None, columns: Sequence[str]) -> dict[str, Any] | None:
+    return None if row is None else {name: value for name, value in row.items() if name not in columns}
 
 
 def _of_topic(topic: str, vector: Vector) -> Vector:

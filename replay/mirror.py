@@ -2,7 +2,8 @@
 
 Such a table is known from the source as it is now: its handlers make the row of each source row, as if a snapshot had just sent it. A
 table that is also made from events, or from several captured tables, or that gets a row for every change, depends on more than that,
-and nobody could say from the source what it should hold.
+and nobody could say from the source what it should hold. Nor does the source tell of versions, which are rows under the times of changes.
+Columns that hold such a time, or that a join fills from versions, are left out, and the others of the row compared.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 from cdc.capture import CapturedTable
-from cdc.change import UNCHANGED, Change
+from cdc.change import UNCHANGED, Change, Origin
 from cdc.connect.config import name_topic
 from cdc.reading import UNREAD
 from eventstore.settings import KafkaSettings
@@ -23,6 +24,9 @@ from projections.declaration.projection import Handler, Projection
 from projections.declaration.table import Table
 from projections.fold.route import Route
 from projections.fold.sheet import Sheet
+
+_ELSEWHERE = Origin({"db": "", "lsn": 7, "txId": 7, "ts_us": 86_400_000_000, "ts_ms": 86_400_000, "snapshot": "true"})
+"""Where no change of a comparison comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Mirror:
     table: Table[Any]
     source: CapturedTable
     handlers: tuple[Handler, ...]
+
+    @property
+    def joined(self) -> dict[str, str]:
+        """The columns that joins fill, each with the table of versions from which."""
+        return {name: each.past.name for each in self.projection.joins if each.table is self.table for name in each.sets}
 
     @property
     def is_keyed(self) -> bool:
@@ -56,8 +65,8 @@ def find_mirrors(
             captured = [each for each in mine if isinstance(each.source, CapturedTable) and each.source.topic(kafka) in topics]
             if not captured:
                 continue
-            past = [each.past.name for each in projection.joins if each.table is table]
-            obstacle = f"is joined with {', '.join(past)}" if past else find_obstacle(mine, captured)
+            is_past = any(each.past is table for each in projection.joins)
+            obstacle = "holds what rows were at times past" if is_past else find_obstacle(mine, captured)
             if obstacle is None:
                 source = captured[0].source
                 assert isinstance(source, CapturedTable)
@@ -78,12 +87,14 @@ def find_obstacle(mine: Sequence[Handler], captured: Sequence[Handler]) -> str |
 class Maker:
     """Makes the rows of *mirror* from changes, by its own handlers.
 
-    *unread* gathers the columns whose values can't be compared, *failed* counts changes that a handler refused.
+    *unread* gathers the columns whose values can't be compared, *dated* those that say when or where in the log a row changed, *failed*
+    counts changes that a handler refused.
     """
 
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
         self.unread: set[str] = set()
+        self.dated: set[str] = set()
         self.failed = 0
         self._routes = [Route.of(Sheet(each.table, complete=False), each) for each in mirror.handlers]
 
@@ -131,6 +142,21 @@ class Maker:
             self.apply(replace(copy.deepcopy(one), op="u"), after)
             if after not in (alone, before):
                 return True
+        return False
+
+    def is_dated(self, change: Change) -> bool:
+        """Say whether the rows of *change* are kept under its time or place; notes the columns that hold one.
+
+        Tried with the same row, told by a change of another time.
+        """
+        probe, here, there = Maker(self.mirror), dict[Any, Any](), dict[Any, Any]()
+        probe.apply(copy.deepcopy(change), here)
+        probe.apply(replace(copy.deepcopy(change), source=_ELSEWHERE, order=(7, 7)), there)
+        if here.keys() != there.keys():
+            return True
+        for key, row in here.items():
+            if row is not None and there[key] is not None:
+                self.dated |= {each for each in self.mirror.table.columns if getattr(row, each) != getattr(there[key], each)}
         return False
 
     def _settle(self, row: Any, before: Any) -> Any:

@@ -2,21 +2,20 @@
 
 The row and the vector of its generation are read in one snapshot; then the log is read up to exactly that vector. So the row that the
 events give can be compared with the row that is there: they differ when somebody changed it by hand, when a handler isn't
-deterministic, or when other code built it.
+deterministic, or when other code built it. What joins add comes from versions, which are folded from the same log up to the same vector.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from eventstore.codec import decode, encode
+from eventstore.codec import encode
 from eventstore.errors import PreconditionFailed
-from eventstore.event import fields_of
 from eventstore.log.partitioner import partition_of
 from eventstore.postgres.engine import Connection, checkout
 from eventstore.postgres.keys import opened_keyring
@@ -26,55 +25,22 @@ from eventstore.settings import KafkaSettings
 from projections.control.checkpoint import Vector, read_vector
 from projections.control.generation import Generation
 from projections.declaration.projection import EVENTS, Projection
-from projections.feeding.worker import name_topics
+from projections.feeding.deriving import name_topics
 from projections.fold.sheet import Sheet
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
 from projections.release.fingerprint import fingerprint
-from replay.address import Address, is_streamed, is_written, require_unjoined
+from replay.address import Address, is_streamed, is_written
+from replay.cause import Origin, Teller
 from replay.history import read_history, require_whole
+from replay.past import Past
 from replay.rehearsal import Rehearsal, opened_scratch
 from replay.settings import ReplaySettings
-from replay.sieve import Place, Sieve, Touch
+from replay.sieve import Place, Sieve, Touch, Wanted
+from replay.versions import find_subjects, list_joins, list_set, name_subject, read_topics
 
 MOST = 1_000_000
 """Events behind the asked-for rows that are held in memory, to show them in the order in which they were recorded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """One event or change that reached a row, what it did, and the row after it.
-
-    *effect*: created, changed, unchanged, deleted, parked, skipped or failed.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    position: str | None
-    stream: str | None
-    version: int | None
-    type: str | None
-    time: str | None
-    data: Any
-    handler: str
-    effect: str
-    row: dict[str, Any] | None
-
-
-@dataclass(slots=True)
-class Origin:
-    """What explains one row: its *causes*, the row that they give, and the row that is *stored* in the generation.
-
-    *agrees*: both are the same; None = other code built the generation, so they need not be.
-    """
-
-    table: str
-    key: list[Any]
-    causes: list[Cause] = field(default_factory=list[Cause])
-    folded: dict[str, Any] | None = None
-    stored: dict[str, Any] | None = None
-    agrees: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +64,15 @@ class Explainer:
         self._engine = engine
         self._kafka = kafka
         self._topics = name_topics(projection, kafka, generation.topics)
-        self._veiled = projection.has_personal and not reveal
+        self._teller = Teller(veiled=projection.has_personal and not reveal)
         self.is_own = generation.fingerprint == fingerprint(projection)
 
     async def explain(self, addresses: Sequence[Address]) -> list[Origin]:
-        """Explain all of *addresses*: the log is read once for rows that are folded, and once for those that SQL wrote.
+        """Explain all of *addresses*: the log is read once for rows that are folded, once for those that SQL wrote.
 
-        Raises UsageError for rows that a join completes.
+        Where joins complete rows, the topics that their versions are made from are read once more: whose versions they need is known
+        only from the folded rows.
         """
-        for each in addresses:
-            require_unjoined(self.projection, each.table)
         async with checkout(self._engine) as connection, every_tenant(connection, self.projection), connection.transaction():
             await connection.execute(load("replay", "begin_snapshot"))
             scene = await look(connection, self.projection, self.generation, addresses, typed=self.is_own)
@@ -115,27 +80,33 @@ class Explainer:
         folded = [each for each in addresses if each not in written]
         touches = await self._gather(folded, scene) if folded else {}
         touches |= await self._rehearse(written, scene) if written else {}
-        return [self._tell(each, scene, touches[each]) for each in addresses]
+        told = {each: self._tell(each, scene, touches[each]) for each in addresses}
+        origins = {each: origin for each, (origin, _) in told.items()}
+        rows = {each: row for each, (_, row) in told.items()}
+        await self._complete(origins, rows, scene)
+        for each in addresses:
+            self._judge(origins[each], each, rows[each], scene.stored.get(each))
+        return [origins[each] for each in addresses]
 
     async def _gather(self, addresses: Sequence[Address], scene: Scene) -> dict[Address, list[Touch]]:
-        found: dict[Address, list[Touch]] = {each: [] for each in addresses}
         by_key = {(each.table.name, each.key): each for each in addresses}
         until, streams = narrow(self.projection, addresses, scene.vector)
+        found = await self._sift(lambda table, key: (table.name, key) in by_key, until, scene, streams)
+        return {each: found.get(key, []) for key, each in by_key.items()}
+
+    async def _sift(
+        self, wanted: Wanted, until: Vector, scene: Scene, streams: frozenset[bytes] | None = None
+    ) -> dict[tuple[str, Any], list[Touch]]:
+        """Give the touches of the rows *wanted* up to *until*, by table and key, in the order in which they were recorded."""
+        found: dict[tuple[str, Any], list[Touch]] = {}
         await require_whole(self._kafka, until)
         async with opened_keyring(self._engine) as keyring:
             opener = Opener(keyring)
-            sieve = Sieve(
-                self.projection,
-                self._topics,
-                lambda table, key: (table.name, key) in by_key,
-                opener=opener,
-                parked=scene.parked,
-                streams=streams,
-            )
+            sieve = Sieve(self.projection, self._topics, wanted, opener=opener, parked=scene.parked, streams=streams)
             count = 0
             async for batch in read_history(self._kafka, self.generation.consumer_group, {}, until, ReplaySettings().stall_s):
                 for touch in await sieve.sift(batch):
-                    found[by_key[touch.table.name, touch.key]].append(touch)
+                    found.setdefault((touch.table.name, touch.key), []).append(touch)
                     count += 1
                 if count > MOST:
                     raise PreconditionFailed(
@@ -158,51 +129,33 @@ class Explainer:
                     found[by_key[touch.table.name, touch.key]].append(touch)
         return found
 
-    def _tell(self, address: Address, scene: Scene, touches: Sequence[Touch]) -> Origin:
-        row: Any = None
+    async def _complete(self, origins: Mapping[Address, Origin], rows: Mapping[Address, Any], scene: Scene) -> None:
+        """Put into *rows* what joins add to them, and note it in their *origins*."""
+        joined = {each: row for each, row in rows.items() if row is not None and list_joins(self.projection, each.table)}
+        if not joined:
+            return
+        subjects = find_subjects(self.projection, ((each.table, row) for each, row in joined.items()))
+        topics = read_topics(self.projection, self._topics, {name for name, _ in subjects})
+        until = {each: offset for each, offset in scene.vector.items() if each[0] in topics}
+        touches = await self._sift(lambda table, key: name_subject(table, key) in subjects, until, scene) if subjects else {}
+        past = Past(self.projection, self._teller, touches, scene.left_out)
+        for address, row in joined.items():
+            origins[address].joins, origins[address].obstacle = past.complete(address.table, row)
+
+    def _tell(self, address: Address, scene: Scene, touches: Sequence[Touch]) -> tuple[Origin, Any]:
+        """Give the causes of a row, and the row that they make."""
         origin = Origin(address.table.name, [address.key] if address.table.has_single_key else list(address.key))
-        for touch in touches:
-            before = None if row is None else dataclasses.asdict(row)
-            place = touch.record.topic, touch.record.partition, touch.record.offset
-            effect = "skipped" if place in scene.left_out else "parked"
-            if not touch.set_aside:
-                try:
-                    row = touch.apply(row)
-                    after = None if row is None else dataclasses.asdict(row)
-                    effect = _name_effect(before, after)
-                except Exception as error:
-                    effect = f"failed: {type(error).__name__}" + ("" if self._veiled else f": {error}")
-            origin.causes.append(self._describe(touch, effect, None if row is None else dataclasses.asdict(row)))
-        stored = scene.stored.get(address)
-        if self.is_own:
+        origin.causes, row = self._teller.retell(touches, scene.left_out, list_set(self.projection, address.table))
+        return origin, row
+
+    def _judge(self, origin: Origin, address: Address, row: Any, stored: Any) -> None:
+        """Note both rows, and whether they are the same."""
+        if not self.is_own:
+            origin.obstacle = f"{self.generation} was built by other code than this"
+        elif not origin.obstacle:
             origin.agrees = same(address, row, stored)
-            stored = None if stored is None else dataclasses.asdict(stored)
-        origin.folded = self._veil(None if row is None else dataclasses.asdict(row))
-        origin.stored = self._veil(stored)
-        return origin
-
-    def _describe(self, touch: Touch, effect: str, row: dict[str, Any] | None) -> Cause:
-        record, document = touch.record, _document(touch)
-        code = touch.function.__code__
-        return Cause(
-            record.topic,
-            record.partition,
-            record.offset,
-            document.get("position"),
-            document.get("subject"),
-            document.get("streamversion"),
-            document.get("type"),
-            document.get("time"),
-            self._veil(_plain(touch.body)),
-            f"{touch.function.__module__}:{touch.function.__qualname__}:{code.co_firstlineno}",
-            effect,
-            self._veil(row),
-        )
-
-    def _veil(self, values: Any) -> Any:
-        if not self._veiled or values is None:
-            return values
-        return dict.fromkeys(values, "(withheld)") if isinstance(values, dict) else "(withheld)"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        origin.folded = self._teller.veil(None if row is None else dataclasses.asdict(row))
+        origin.stored = self._teller.veil(dataclasses.asdict(stored) if self.is_own and stored is not None else stored)
 
 
 async def look(
@@ -252,21 +205,3 @@ def _order(touch: Touch) -> tuple[Any, ...]:
     position = EVENTS.position(touch.record)
     place = touch.record.topic, touch.record.partition, touch.record.offset
     return (position or (0, touch.record.timestamp), *place)
-
-
-def _name_effect(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str:
-    if before == after:
-        return "unchanged"
-    return "created" if before is None else "deleted" if after is None else "changed"
-
-
-def _document(touch: Touch) -> dict[str, Any]:
-    try:
-        found = decode(touch.record.value or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) and "specversion" in found else {}  # pyright: ignore[reportUnknownVariableType]
-
-
-def _plain(body: Any) -> Any:
-    return decode(encode(fields_of(body)))

@@ -4,13 +4,15 @@ Every selected row is folded from its whole history, never from a part of it, be
 again on scratch tables. Then their checkpoints are locked, which
 holds them back for a moment, the few events that came meanwhile are folded too, and what differs is written in that same transaction. So a
 row is what it would be after a rebuild, at exactly the vector that the transaction finds, and no worker's write is lost.
+
+A row that joins complete depends on the versions of its subjects too. They are folded and put right with it, and it is completed from them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,13 +37,15 @@ from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
 from projections.readmodels.scratch import Scratch
 from projections.release.fingerprint import fingerprint
-from replay.address import Address, is_written, require_unjoined
+from replay.address import Address, is_written
 from replay.history import read_history, require_whole
+from replay.joined import Joined
 from replay.origin import narrow, same
 from replay.rehearsal import Rehearsal, opened_scratch
 from replay.selection import Selection
 from replay.settings import ReplaySettings
 from replay.sieve import Place, Sieve, Touch, Wanted
+from replay.versions import Subject, find_subjects, list_joins, name_subject, read_topics
 
 MOST = 200_000
 """Rows that one repair folds in memory; more are better rebuilt."""
@@ -54,7 +58,8 @@ class Outcome:
     """What a repair found: rows looked at, and which it made, changed and deleted; *samples* show some, before and after.
 
     *failed*: events that no handler could apply, which therefore had no effect. *untold*: mended rows of tables that emit; what followed
-    from them before stays as it was published, and nothing follows from the repair.
+    from them before stays as it was published, and nothing follows from the repair. *versions*: rows among these that were folded because
+    they decide about joined ones. *completed*: other rows that were joined with a mended version, and have what it says now.
     """
 
     rows: int = 0
@@ -63,6 +68,8 @@ class Outcome:
     changed: int = 0
     deleted: int = 0
     failed: int = 0
+    versions: int = 0
+    completed: int = 0
     untold: int = 0
     samples: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     vector: dict[str, int] = field(default_factory=dict[str, int])
@@ -86,6 +93,18 @@ class _Fold:
     rehearsal: Rehearsal | None = None
     """Where SQL wrote rows that are asked for: what runs it again."""
     written: set[tuple[str, Any]] = field(default_factory=set[tuple[str, Any]])
+    sieve: Sieve | None = None
+    """What it reads with, from the first record on: it knows what was seen of captured tables."""
+    past: _Fold | None = None
+    """The versions of *subjects*, which are those of the selected rows."""
+    subjects: set[Subject] = field(default_factory=set[Subject])
+
+    def set_parked(self, parked: frozenset[Place]) -> None:
+        for each in (self, self.past):
+            if each is not None:
+                each.parked = parked
+        if self.rehearsal is not None:
+            self.rehearsal.parked = parked
 
     def take(self, touch: Touch) -> None:
         address = Address(touch.table, touch.key)
@@ -121,11 +140,11 @@ class Repair:
         self._emits = frozenset(each.table.name for each in projection.emissions)
         self._stall_s = ReplaySettings().stall_s
         self._read_model = ReadModel(projection, generation.schema_name)
+        self._joined = Joined(projection, generation.schema_name, self._read_model)
         self._copies = Copies(generation)
 
     async def mend(self, selection: Selection, *, samples: int, dry_run: bool = False) -> Outcome:
-        """Make the selected rows anew and write those that differ; *dry_run* writes nothing. Raises UsageError for joined rows."""
-        require_unjoined(self.projection, selection.address and selection.address.table)
+        """Make the selected rows anew and write those that differ; what *dry_run* writes is rolled back."""
         async with (
             opened_keyring(self._engine) as keyring,
             checkout(self._engine) as connection,
@@ -138,25 +157,55 @@ class Repair:
             until = await read_vector(connection, self.generation.id)
             await require_whole(self._kafka, until)
             wanted = await self._select(selection, until, opener)
+            folding: _Fold | None = None
             while True:
-                folding = _Fold(await self._read_parked(connection), rows=dict.fromkeys(wanted))
-                if scratch is not None:
-                    await scratch.open()
-                    folding.rehearsal = Rehearsal(self.projection, self._topics, scratch, opener=opener, parked=folding.parked)
-                while sum(until.values()) - sum(folding.until.values()) > NEAR or not folding.until:
+                if folding is None:
+                    folding = await self._begin(connection, wanted, scratch, opener)
+                while sum(until.values()) - sum(folding.until.values()) > NEAR or not folding.until or self._lacks(folding):
                     await self._go_on(until, folding, wanted, opener, selection)
+                    await self._fold_past(until, folding, opener, selection)
                     until = await read_vector(connection, self.generation.id)
-                async with connection.transaction():
+                async with connection.transaction(force_rollback=dry_run):
                     until = await read_vector(connection, self.generation.id, lock=True)
                     parked = await self._read_parked(connection)
                     if _is_before(folding.parked ^ parked, folding.until):
+                        folding = None
                         continue  # somebody mended parked records meanwhile
-                    folding.parked = parked
-                    if folding.rehearsal is not None:
-                        folding.rehearsal.parked = parked
+                    folding.set_parked(parked)
                     await self._go_on(until, folding, wanted, opener, selection)
+                    if self._lacks(folding):
+                        continue  # versions of another subject decide by now, and workers must not wait until they are read
+                    await self._fold_past(until, folding, opener, selection)
                     await self._take_written(folding, selection)
                     return await self._settle(connection, selection, folding, samples, dry_run=dry_run)
+
+    async def _begin(self, connection: Connection, wanted: set[Address], scratch: Scratch | None, opener: Opener) -> _Fold:
+        folding = _Fold(await self._read_parked(connection), rows=dict.fromkeys(wanted))
+        if scratch is not None:
+            await scratch.open()
+            folding.rehearsal = Rehearsal(self.projection, self._topics, scratch, opener=opener, parked=folding.parked)
+        return folding
+
+    def _find_subjects(self, folding: _Fold) -> set[Subject]:
+        return find_subjects(self.projection, ((each.table, row) for each, row in folding.rows.items()))
+
+    def _lacks(self, folding: _Fold) -> bool:
+        """Say whether versions decide about a row that were not read."""
+        return bool(self.projection.joins) and not self._find_subjects(folding) <= folding.subjects
+
+    async def _fold_past(self, until: Vector, folding: _Fold, opener: Opener, selection: Selection) -> None:
+        """Go on with the versions that decide about the rows up to *until*; from the first on where there are more subjects than before."""
+        if self._lacks(folding):
+            folding.subjects |= self._find_subjects(folding)
+            folding.past = _Fold(folding.parked)
+        past, subjects = folding.past, folding.subjects
+        if past is None:
+            return
+        topics = read_topics(self.projection, self._topics, {name for name, _ in subjects})
+        there = {each: offset for each, offset in until.items() if each[0] in topics}
+        await self._sift(past, there, lambda table, key: name_subject(table, key) in subjects, opener, None)
+        past.until = there
+        _require_few(selection, len(folding.rows) + len(past.rows), self.projection)
 
     @asynccontextmanager
     async def _opened_scratch(self, selection: Selection) -> AsyncGenerator[Scratch | None]:
@@ -212,42 +261,63 @@ class Repair:
             return (table.name, key) in by_key
 
         there, streams = narrow(self.projection, list(wanted), until) if wanted else ({}, None)
-        sieve = self._make_sieve(asks, opener, folding.parked, streams)
+        await self._sift(folding, there, asks, opener, streams)
+        folding.until = dict(until)
+
+    async def _sift(
+        self, folding: _Fold, there: Vector, wanted: Wanted, opener: Opener, streams: frozenset[bytes] | None
+    ) -> None:
+        """Let *folding* take what its sieve finds between where it is and *there*."""
+        sieve = folding.sieve = folding.sieve or self._make_sieve(wanted, opener, folding.parked, streams)
+        sieve.parked = folding.parked
         async for batch in read_history(self._kafka, self.generation.consumer_group, folding.until, there, self._stall_s):
             for touch in await sieve.sift(batch):
                 folding.take(touch)
-        folding.until = dict(until)
 
     async def _settle(
         self, connection: Connection, selection: Selection, folding: _Fold, samples: int, *, dry_run: bool
     ) -> Outcome:
         """Compare with what is stored, write what differs, and leave an audit row, in the caller's transaction."""
-        outcome = Outcome(len(folding.rows), folding.events, failed=folding.failed)
+        past = folding.past or _Fold(folding.parked)
+        versions = {each: row for each, row in past.rows.items() if row is not None}
+        rows = {**dict.fromkeys(await self._joined.find_strays(connection, folding.subjects)), **versions, **folding.rows}
+        outcome = Outcome(len(rows), folding.events + past.events, failed=folding.failed + past.failed)
+        outcome.versions = len(rows) - len(folding.rows)
         outcome.vector = {f"{topic}[{number}]": offset for (topic, number), offset in sorted(folding.until.items())}
         sheets: dict[str, Sheet] = {}
-        for table in self.projection.tables:
-            mine = {each.key: row for each, row in folding.rows.items() if each.table is table}
+        for table in self._joined.sort(self.projection.tables):
+            mine = {each: row for each, row in rows.items() if each.table is table}
             sheets[table.name] = sheet = Sheet(table, complete=False)
             if mine:
-                await self._read_model.load(connection, sheet, list(mine))
-            self._compare(sheet, mine, outcome, samples)
-            if not dry_run:
+                await self._read_model.load(connection, sheet, [each.key for each in mine])
+            if list_joins(self.projection, table):
+                await self._joined.fill(connection, mine)
+            self._compare(sheet, {each.key: row for each, row in mine.items()}, outcome, samples)
+            if not dry_run or self.projection.joins:
                 await self._read_model.write(connection, sheet)
+        if outcome.mended:
+            await self._write_after(connection, sheets, outcome, dry_run=dry_run)
         if not dry_run and outcome.mended:
-            await self._mend_copies(connection, sheets)
-            await self._read_model.note_lost(connection, self.generation.id, folding.lost)
+            await self._read_model.note_lost(connection, self.generation.id, folding.lost | past.lost)
             facts = {name: value for name, value in dataclasses.asdict(outcome).items() if name not in {"samples", "vector"}}
             await note_mended(connection, self.generation.id)
             await note(connection, "repair", self.generation, origin=None, detail={"what": str(selection), **facts})
         return outcome
 
-    async def _mend_copies(self, connection: Connection, sheets: Mapping[str, Sheet]) -> None:
-        """Bring the same to the sinks, as the partitions' owners, whose checkpoints are locked."""
+    async def _write_after(self, connection: Connection, sheets: Mapping[str, Sheet], outcome: Outcome, *, dry_run: bool) -> None:
+        """Complete what mended versions decide about, and bring all of it to the sinks, as the partitions' owners, who are locked out."""
         owners = await read_owners(connection, self.generation.id)
         held = {each: Claim(standing.next_offset, standing.epoch) for each, standing in owners.items()}
-        await self._copies.claim(connection, held)
-        self._copies.note(sheets)
-        await self._copies.write(held, {})
+        if not dry_run:
+            await self._copies.claim(connection, held)
+            self._copies.note(sheets)
+        async with aclosing(self._joined.follow(connection, sheets)) as counts:
+            async for count in counts:
+                outcome.completed += count
+                if not dry_run:
+                    self._copies.note(sheets)
+        if not dry_run:
+            await self._copies.write(held, {})
 
     def _compare(self, sheet: Sheet, folded: Mapping[Any, Any], outcome: Outcome, samples: int) -> None:
         for key, row in folded.items():

@@ -69,7 +69,7 @@ class Sieve:
             ledger.sheet.complete = True  # all marks come of the records read here
         self._opener = opener if projection.has_personal else None
         self._wanted = wanted
-        self._parked = parked
+        self.parked = parked
         self._streams = streams
 
     async def sift(self, batch: Mapping[Partition, Sequence[Record]]) -> list[Touch]:
@@ -94,7 +94,7 @@ class Sieve:
             if key is not ADDS and not self._wanted(sheet.table, key):
                 continue
             record = plan.records[index]
-            aside = (record.topic, record.partition, record.offset) in self._parked
+            aside = (record.topic, record.partition, record.offset) in self.parked
             rest = function, body, detail
             if key is not ADDS:
                 spans = sheet.table.name in self._folder.spans

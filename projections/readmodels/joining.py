@@ -1,6 +1,6 @@
-"""The two look-ups of a join, composed once per join and generation: what a version was at a time, and whose rows a version is for.
+"""The look-ups of a join, composed once per join and generation: what a version was at a time, whose rows it is for, who else's it is.
 
-Both go by an index: the versions' primary key, and the one that the join declares for its table.
+They go by an index: the versions' primary key, and the one that the join declares for its table.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ class Joining:
             "SELECT picked.ordinal_, found.* FROM {picked} CROSS JOIN LATERAL (SELECT {versions} FROM {past} AS past "
             "WHERE {key} AND past.{since} <= picked.{since} ORDER BY past.{since} DESC LIMIT 1) AS found"
         ).format(**parts)
+        self._stored = sql.SQL("SELECT {since} FROM {past} AS past WHERE {chosen}").format(
+            since=_list("past", join.past.key), past=past, chosen=_choose(join.past, named)
+        )
         self._touched = sql.SQL(
             "SELECT picked.ordinal_, {rows} FROM {picked} JOIN {table} AS mine ON {mine} AND mine.{at} >= picked.{since} "
             "AND mine.{at} < coalesce((SELECT min(past.{since}) FROM {past} AS past WHERE {key} AND past.{since} > picked.{since}), "
@@ -57,6 +60,11 @@ class Joining:
         cursor = await connection.execute(self._then, _arrays(points))
         return {points[number - 1]: make(*values) for number, *values in await cursor.fetchall()}
 
+    async def find_versions(self, connection: Connection, subjects: list[Point]) -> list[Point]:
+        """Give the keys of all versions under *subjects*, which are versions' keys without the time."""
+        cursor = await connection.execute(self._stored, _arrays(subjects) if self.join.on else [])
+        return [tuple(each) for each in await cursor.fetchall()]
+
     async def find_touched(self, connection: Connection, versions: list[Point]) -> AsyncIterator[list[tuple[Point, Any]]]:
         """Stream the rows for which each of the keys *versions* decides, or decided until it was deleted. Needs an open transaction."""
         make: Any = self.join.table.row
@@ -68,10 +76,21 @@ class Joining:
 
 def _pick(past: Table[Any]) -> sql.Composed:
     """Compose a table of keys from one array a column, numbered from 1."""
-    types = dict(zip(past.columns, past.sql_types(), strict=True))
-    arrays = sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(types[each])) for each in past.key)  # pyright: ignore[reportArgumentType]
+    arrays = _take(past, past.key)
     names = sql.SQL(", ").join(map(sql.Identifier, (*past.key, "ordinal_")))
     return sql.SQL("unnest({}) WITH ORDINALITY AS picked({})").format(arrays, names)
+
+
+def _choose(past: Table[Any], named: Sequence[str]) -> sql.Composable:
+    """Compose what picks the versions whose columns *named* are in one array a column; without any, all are of one subject."""
+    if not named:
+        return sql.SQL("true")
+    return sql.SQL("({}) IN (SELECT * FROM unnest({}))").format(_list("past", named), _take(past, named))
+
+
+def _take(past: Table[Any], columns: Sequence[str]) -> sql.Composed:
+    types = dict(zip(past.columns, past.sql_types(), strict=True))
+    return sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(types[each])) for each in columns)  # pyright: ignore[reportArgumentType]
 
 
 def _list(alias: str, columns: Sequence[str]) -> sql.Composed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import pytest
 
@@ -69,6 +70,54 @@ def test_left_out() -> None:
     assert found == []
     assert "public.other" in reasons[0]
     assert find_mirrors([projection], "shop.elsewhere", ["public.thing"], KAFKA) == ([], [])
+
+
+@dataclass(slots=True)
+class Dated:
+    id: int
+    text: str
+    at: datetime
+    word: str | None = None
+
+
+@dataclass(slots=True)
+class Word:
+    text: str
+    since: datetime
+    word: str | None
+
+
+def keep(change: Change, row: Dated | None) -> Dated | None:
+    return None if change.after is None else Dated(change.key[0], change.after["text"], change.source.committed_at)
+
+
+def test_joined() -> None:
+    """A joined table is compared without what versions and times tell; the versions, and rows kept under such a time, are left out."""
+    projection = Projection("things")
+    words = projection.table(Word, key=["text", "since"])
+    table = projection.table(Dated, key="id")
+    words.on_change(OTHERS, key=lambda change: ("a", change.source.committed_at))(lambda change, row: None)
+    table.on_change(THINGS)(keep)
+    table.join(words, on="text", at="at", sets="word")(lambda row, word: word and word.word)
+    [found], reasons = find_mirrors([projection], "shop.operations", ["public.thing", "public.other"], KAFKA)
+    assert (found.table, found.joined) == (table, {"word": "word"})
+    assert reasons == ["things.word holds what rows were at times past"]
+    maker = Maker(found)
+    assert not maker.is_dated(read(1, "a"))
+    assert (maker.dated, maker.failed) == ({"at"}, 0)
+
+
+def test_dated() -> None:
+    """Rows under the time of a change are told apart from those that only hold one, or none."""
+    projection = Projection("trail")
+    table = projection.table(Word, key=["text", "since"])
+    table.on_change(THINGS, key=lambda change: (change.after["text"], change.source.committed_at))(
+        lambda change, row: Word(change.after["text"], change.source.committed_at, None)
+    )
+    [found], _ = find_mirrors([projection], "shop.operations", ["public.thing"], KAFKA)
+    assert Maker(found).is_dated(read(1, "a"))
+    plain = Maker(mirror(copy))
+    assert (plain.is_dated(read(1, "a")), plain.dated) == (False, set())
 
 
 def test_refused_rows() -> None:
