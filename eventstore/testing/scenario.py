@@ -141,7 +141,7 @@ class Reaction(Scenario):
 
 @singledispatch
 def given_for(subject: Any) -> Callable[..., Any]:
-    """Give the `given` of *subject*: a Decider, a Process (`given(*events, instance="order-1")`), or a Projection.
+    """Give the `given` of *subject*: a Decider, a Process (`given(*events, instance="order-1")`), a Projection, or Projections.
 
     A package with subjects of its own registers them in its module `testing`, which is imported here. Raises UsageError.
     """

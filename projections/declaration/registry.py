@@ -26,10 +26,8 @@ class Projections:
                 raise UsageError(f"two projections are called {each.name!r}: a name owns its tables, so each needs its own")
             if not each.all_handlers and not each.effects:
                 raise UsageError(f"projection {each.name!r} has no handler: declare one with @table.on(Event)")
-            find_source(each)
+            check_declared(each)
             self._by_name[each.name] = each
-            adding = {every.table.name for every in each.handlers if every.adds}
-            check_joins(each.joins, adding | {every.name for every in each.free_tables})
 
     def named(self, name: str) -> Projection:
         """Find a projection. Raises UsageError with the nearest known names."""
@@ -45,6 +43,21 @@ class Projections:
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+
+def check_declared(projection: Projection) -> None:
+    """Raise UsageError for what *projection* can't derive, or join, by what it declares itself."""
+    find_source(projection)
+    adding = {each.table.name for each in projection.handlers if each.adds}
+    check_joins(projection.joins, adding | {each.name for each in projection.free_tables})
+
+
+def list_projections(subject: Projection | Projections) -> list[Projection]:
+    """Give the projections of *subject*, each after those that it reads from. Raises UsageError as `Projections` does."""
+    if isinstance(subject, Projections):
+        return list(subject)
+    check_declared(subject)
+    return [subject]
 
 
 def load_app(reference: str) -> Projections:
