@@ -288,7 +288,7 @@ class RelaySettings(BaseSettings):
     note_s: float = Field(
         default=10.0,
         gt=0,
-        description="Seconds between two notes of where quiet shards stand, which only spare reading at the next start; an idle relay "
+        description="Seconds between two notes of where quiet shards stand, which only spare reading at the next start; the relay "
         "looks then, too, whether the broker forgot to end a transaction. Env REFOLD_RELAY_NOTE_S.",
     )
     poll_s: float = Field(

@@ -14,21 +14,22 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from psycopg import Error as PostgresError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import Fenced, HeldElsewhere, TimedOut, Unreachable
+from eventstore.log.hanging import watching
 from eventstore.log.topics import ensure_events_topic
 from eventstore.postgres.pages import TextRow
 from eventstore.postgres.refusals import is_lost
 from eventstore.postgres.routes import find_route
 from eventstore.postgres.shards import Seats
 from eventstore.relay.ahead import Pages
-from eventstore.relay.share import END, count_shards
+from eventstore.relay.share import END, count_shards, find_partitions
 from eventstore.relay.stand import find_stands, note_stands
 from eventstore.relay.team import Team
 from eventstore.relay.writer import Writer
@@ -125,9 +126,12 @@ class Relay:
         """Publish to the present shards until they change; True = nothing is left to publish before Debezium's first event."""
         held = set(team.held)
         self.progress.shards = sorted(held)
-        delay, noted, looked = self._settings.poll_s, time.monotonic(), 0.0
-        async with self._reading(writer, held) as pages:
+        delay, looked = self._settings.poll_s, 0.0
+        async with self._reading(writer, held) as pages, self._keeping(writer) as suspected:
             while not stop.is_set() and team.is_settled(held):
+                if suspected.is_set():
+                    suspected.clear()
+                    await writer.settle(writer.stands)
                 if page := await pages.take(writer.position):
                     delay = self._settings.poll_s
                     await team.free(await self._publish(writer, page))
@@ -137,13 +141,21 @@ class Relay:
                     looked = now
                     if await self._is_carried():
                         return True
-                if now - noted > self._settings.note_s:
-                    noted = now
-                    await writer.settle(writer.stands)
-                    await note_stands(self._kafka, writer.stands)
                 await _wait(stop, delay)
                 delay = min(delay * _GROWTH, self._settings.idle_poll_s)
         return False
+
+    def _keeping(self, writer: Writer) -> AbstractAsyncContextManager[asyncio.Event]:
+        """Look beside the work whether a transaction hangs, and note where shards stand."""
+
+        def find_own() -> list[int]:
+            own = [shard for shard, stand in writer.stands.items() if stand < END]
+            return [each for shard in own for each in find_partitions(shard, self._kafka.partitions)]
+
+        def note() -> Awaitable[None]:
+            return note_stands(self._kafka, writer.stands)
+
+        return watching(self._kafka, self._topic, find_own, self._settings.note_s, note)
 
     async def _publish(self, writer: Writer, page: list[TextRow]) -> list[int]:
         """Publish *page* and give the shards that another relay took over meanwhile."""
