@@ -171,6 +171,38 @@ def test_joined() -> None:
     late.when(FIRST).when(ROWS.insert(**TOY)).then_rows(sales, Sale("s1", 1, 2, FIRST + timedelta(days=1), 10))
 
 
+@dataclass(slots=True)
+class Stay:
+    guest: str
+    at: datetime
+    seen: str | None
+    one: str | None = None
+    two: str | None = None
+
+
+@dataclass(slots=True)
+class Rate:
+    since: datetime
+    text: str
+
+
+def test_joined_bare() -> None:
+    """Neither a handler nor another join sees what was joined before."""
+    hotel = Projection("hotel")
+    rates, stays = hotel.table(Rate, key="since"), hotel.table(Stay, key="guest")
+    rates.on(AccountClosed, key=lambda closed: FIRST)(lambda closed, row: Rate(FIRST, closed.account))
+
+    @stays.on(MoneyMoved)
+    def stay(moved: MoneyMoved, row: Stay | None) -> Stay:
+        return Stay(moved.account, FIRST, f"{row.one} {row.two}" if row else None)
+
+    stays.join(rates, on=[], at="at", sets="one")(lambda stay, rate: rate and rate.text)
+    stays.join(rates, on=[], at="at", sets="two")(lambda stay, rate: rate and f"{rate.text} beside {stay.one}")
+    story = given_for(hotel)(("r", AccountClosed("x")), move("ada", 1), move("ada", 1)).times(2)
+    story.then_rows(stays, Stay("ada", FIRST, "None None", "x", "x beside None"))
+    story.when(("r", AccountClosed("y"))).then_rows(stays, Stay("ada", FIRST, "None None", "y", "y beside None"))
+
+
 def test_recorded() -> None:
     """A record of any source is given as bytes, and read by the source itself."""
     given_for(noted.bank.projection)((noted.Notes(), b"ada", b"ada likes tea")).then_rows(
