@@ -32,7 +32,7 @@ from tests.bank.log import Recorded
 from tests.bank.oracle import Rows, expect
 from tests.faults.history import History
 from tests.stack.forks import Child
-from tests.stack.waiting import eventually
+from tests.stack.waiting import PATIENCE_S, eventually
 
 KEYS = {"balance": "account", "kind_total": "kind", "trail": "stream"}
 QUICK = ProjectionSettings(look_s=0.05, poll_s=0.05)
@@ -83,7 +83,7 @@ class Runs:
         async with self.worker(app):
             await self.current()
 
-    async def current(self, timeout_s: float = 30.0) -> None:
+    async def current(self, timeout_s: float = PATIENCE_S) -> None:
         """Return once the live generation has read all that was written to the log before."""
         ends = await self.ends()
 
@@ -203,7 +203,7 @@ def name_app(release: int) -> str:
     return f"tests.bank.release{release}:app"
 
 
-async def hear(child: Popen, text: str, timeout_s: float = 20.0) -> str:
+async def hear(child: Popen, text: str, timeout_s: float = PATIENCE_S) -> str:
     """Read what *child* prints until a line holds *text*, and give that line; a child that never says it is killed."""
     assert child.stdout is not None
     heard: list[str] = []

@@ -40,7 +40,7 @@ def zero(log):
 async def read_until(reader, goal):
     """Read until the reader has seen *goal*, and give the records by partition."""
     found = {each: [] for each in goal}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not has_reached(await reader.seen(), goal):
             for each, records in (await reader.poll(0.1)).items():
                 assert len(records) > 0

@@ -79,7 +79,7 @@ async def test_fast_shutdown(
             await eventually(all_there, "all rows in the topic", 20)
         except TimeoutError:
             assert await asyncio.to_thread(main, ["restart", str(path)]) == 0
-            await eventually(all_there, "all rows in the topic", 30)
+            await eventually(all_there, "all rows in the topic")
     finally:
         async with ConnectClient(ConnectSettings(url=connect_url)) as client:
             target = Target(f"{topic_prefix}.operations", f"{topic_prefix}_operations", server.dsn)

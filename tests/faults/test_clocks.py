@@ -53,7 +53,7 @@ async def test_clocks_disagree(cluster: Make, kafka: KafkaSettings, tmp_path: Pa
         finally:
             for each in (writer, worker):
                 each.terminate()
-                await asyncio.to_thread(each.wait, 30)
+                await asyncio.to_thread(each.wait, 60)
     require_bites(operations, "clock -1 h", "rolled back")
     assert (report.violations, report.notes) == ([], [])
     clocks = "SELECT count(*), count(*) FILTER (WHERE abs(extract(epoch FROM recorded_at - clock_timestamp())) < 120) FROM eventstore.event"

@@ -257,7 +257,7 @@ async def test_failover(
         async with source.feeding():
             await source.pay(50)
             assert (await source.verify())[0] == 0
-            await eventually(lambda: is_synced(standby, source), "the slot on the standby", 60)
+            await eventually(lambda: is_synced(standby, source), "the slot on the standby", 120)
             await source.pay(50)
             await primary.stop(signal.SIGKILL)
             source.recorder.bite("the primary is dead")

@@ -12,7 +12,7 @@ A server that is missing or does not start is an error of the test, never a skip
 import fcntl
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -68,10 +68,14 @@ def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
     raise pytest.UsageError(f"99 sessions hold the test directories of {root}: end some of them")
 
 
-def own_settings(directory: Path, **settings: object) -> StackSettings:
-    """Make settings for a stack in *directory* that ignore every server named by the environment."""
+def own_settings(directory: Path, postgres_options: Mapping[str, str] | None = None, **settings: object) -> StackSettings:
+    """Make settings for a stack in *directory* that ignore every server named by the environment.
+
+    Its PostgreSQL does nothing by itself: whatever an autovacuum writes would hold back the readers of all databases meanwhile.
+    """
     nothing = {"postgres_dsn": None, "kafka_bootstrap": None, "connect_url": None}
-    return StackSettings(dir=directory, **{**nothing, **settings})
+    options = {"autovacuum": "off", **(postgres_options or {})}
+    return StackSettings(dir=directory, postgres_options=options, **{**nothing, **settings})
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 STEP_S = 0.02
+PATIENCE_S = 60.0
+"""What a busy machine may take for anything; a shorter limit would only say how busy it is."""
 
 
-def until(look: Callable[[], T], what: str, timeout_s: float = 30.0) -> T:
+def until(look: Callable[[], T], what: str, timeout_s: float = PATIENCE_S) -> T:
     """Return what *look* returns as soon as that is true; raises TimeoutError naming *what* after *timeout_s* seconds."""
     deadline = time.monotonic() + timeout_s
     while not (found := look()):
@@ -19,7 +21,7 @@ def until(look: Callable[[], T], what: str, timeout_s: float = 30.0) -> T:
     return found
 
 
-async def eventually(look: Callable[[], Awaitable[T]], what: str, timeout_s: float = 30.0) -> T:
+async def eventually(look: Callable[[], Awaitable[T]], what: str, timeout_s: float = PATIENCE_S) -> T:
     """Do the same for a condition that must be awaited."""
     deadline = time.monotonic() + timeout_s
     while not (found := await look()):

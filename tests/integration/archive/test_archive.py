@@ -72,7 +72,7 @@ async def test_follows(runs, log, ledger, place):
 
     try:
         await log.write(ledger.some(50))
-        await eventually(held, "the first events are archived", 30)
+        await eventually(held, "the first events are archived")
         child.send_signal(signal.SIGTERM)
         await asyncio.to_thread(child.communicate)
     finally:

@@ -88,7 +88,7 @@ async def read(source: Source) -> AsyncIterator[Reading]:
         await consumer.seek_to_beginning(topic)
         decode = table.reader(frozenset(table.messages))
         messages: list = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(messages) < count:
                 records = (await consumer.getmany(topic, timeout_ms=500)).get(topic, [])
                 messages += [decode(record) for record in records]

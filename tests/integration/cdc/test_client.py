@@ -28,7 +28,7 @@ async def between(source, proxy):
     """Put a proxy before Connect and give it with a client that goes through it, quick to lose patience."""
     parts = urlsplit(source.connect.url)
     standing = await proxy(parts.hostname, parts.port)
-    settings = ConnectSettings(url=f"http://{standing.address}", read_timeout_s=3, patience_s=20)
+    settings = ConnectSettings(url=f"http://{standing.address}", read_timeout_s=3, patience_s=60)
     async with ConnectClient(settings) as connect:
         yield standing, connect
 

@@ -254,7 +254,7 @@ async def test_reads_own_writes(runs, log, ledger):
         for _ in range(5):
             made = ledger.move("account-1", 5)
             await log.write([made])
-            await models.wait_for(made.token, bank.projection, timeout_s=10)
+            await models.wait_for(made.token, bank.projection, timeout_s=60)
             async with models.session() as session:
                 row = (
                     await session.execute(sa.select(bank.balance.table).where(bank.balance.table.c.account == "account-1"))
@@ -271,7 +271,7 @@ async def test_waits_past_undecodable(runs, log, ledger):
     made = ledger.move("account-1")
     await log.write_raw(("account-1", made.document()), ("account-1", b"nothing"))
     async with runs.worker(app):
-        await models.wait_for(made.token, bank.projection, timeout_s=10)
+        await models.wait_for(made.token, bank.projection, timeout_s=60)
 
 
 async def test_session_needs_live(runs):

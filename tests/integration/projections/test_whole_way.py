@@ -20,7 +20,7 @@ async def test_reads_what_it_appended(runs, engine, log):
     async def write(store, account):
         for count in range(1, 11):
             token = await store.append(account, [MoneyMoved(account, 5, "deposit")])
-            await models.wait_for(token, bank.projection, timeout_s=20)
+            await models.wait_for(token, bank.projection, timeout_s=60)
             async with models.session() as session:
                 assert await session.scalar(sa.select(columns.moves).where(columns.account == account)) == count
 

@@ -45,7 +45,7 @@ async def test_names_blocker(runs, log, ledger):
         child = runs.child("replay", "--projection", "bank", "--from-beginning", "--no-swap", "--json")
         try:
             while True:
-                line = await asyncio.wait_for(asyncio.to_thread(child.stdout.readline), 30)
+                line = await asyncio.wait_for(asyncio.to_thread(child.stdout.readline), 60)
                 assert line, "it ended without a word"
                 if "stall" in line and "a careless report" in (json.loads(line)["stall"] or ""):
                     break

@@ -160,7 +160,7 @@ async def test_whole_way(company: Company, reader: AsyncEngine) -> None:
             assert await (await connection.execute("SELECT cents FROM bank.balance")).fetchall() == [(12,)]
         for child in (relay, worker):
             child.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(child.wait, 30) == 0
+            assert await asyncio.to_thread(child.wait, 60) == 0
 
 
 async def test_wrong_login(company: Company, reader: AsyncEngine) -> None:
