@@ -33,10 +33,19 @@ class Broker:
 
     async def kill(self) -> None:
         """End it as `kill -9` does, and start it again."""
+        async with self.dead():
+            pass
+
+    @asynccontextmanager
+    async def dead(self) -> AsyncIterator[None]:
+        """End it as `kill -9` does, and start it again after the block."""
         process = self.process
         process.kill()
         await asyncio.to_thread(process.wait)
-        await asyncio.to_thread(self._stack.up, "kafka")
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self._stack.up, "kafka")
 
     @asynccontextmanager
     async def stopped(self) -> AsyncIterator[None]:

@@ -22,7 +22,7 @@ from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
 from tests.faults.checker import Report, examine
 from tests.faults.clusters import Cluster
-from tests.faults.operations import Operation, Recorder, load
+from tests.faults.operations import Operation, Recorder, count_bites, load
 from tests.faults.records import read_records
 from tests.faults.tally import app
 from tests.faults.writer import Writer
@@ -129,6 +129,15 @@ class System:
             return self.acknowledged() >= goal
 
         await eventually(enough, f"{more} more acknowledged appends", timeout_s)
+
+    async def bitten(self, fault: str) -> None:
+        """Return once somebody has noted an effect of *fault*."""
+
+        async def is_noted() -> bool:
+            self.check()
+            return count_bites(load(self.history))[fault] > 0
+
+        await eventually(is_noted, f"an effect of {fault}")
 
     async def finish(self, timeout_s: float = 60.0) -> tuple[Report, list[Operation]]:
         """End the writers, wait for relay and worker to catch up, look at log and rows, and check everything."""

@@ -150,8 +150,8 @@ async def test_heals_while_idle(kafka: KafkaSettings, store: PostgresEventStore,
     with monkeypatch.context() as patch:
         forget(patch, [OTHER])
         await store.append(stream_in(OTHER), [RawEvent("x", {})])
-        await eventually(lambda: _has_published(relay), "an event that was published", 30)
-    await eventually(is_out, "an event that readers see", 30)
+        await eventually(lambda: _has_published(relay), "an event that was published")
+    await eventually(is_out, "an event that readers see")
     stop.set()
     await running
     assert (settled[-1], relay.progress.restarts) == (True, 0)

@@ -93,4 +93,4 @@ async def test_nothing_stays_behind(broker: Broker, topic_prefix: str, monkeypat
         async def gone() -> bool:
             return asyncio.all_tasks() <= before
 
-        await eventually(gone, "no task of the writer", 5)
+        await eventually(gone, "no task of the writer")

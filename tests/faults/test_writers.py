@@ -92,7 +92,7 @@ async def test_idle_in_transaction(cluster: Make, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("REFOLD_POSTGRES_DSN", server.dsn)
     monkeypatch.setenv("REFOLD_KAFKA_BOOTSTRAP", "127.0.0.1:1")
     async with server.store() as store:
-        idler = open_engine(store._settings.model_copy(update={"idle_in_transaction_s": 3}), application="idler")
+        idler = open_engine(store._settings, application="idler")
         with pytest.raises(psycopg.Error):
             await idle(idler, store, capsys)
         assert [each.type async for each in store.read_all(decoded=False)] == ["real"]
@@ -113,7 +113,8 @@ async def idle(idler: AsyncEngine, store: PostgresEventStore, capsys: pytest.Cap
         [wrong] = [each for each in told["findings"] if each["level"] == "wrong"]
         assert wrong["action"] == f"SELECT pg_terminate_backend({holder['pid']})"
         assert wrong["message"].startswith("frozen: the horizon did not move")
-        await eventually(lambda: readable(store, 1), "a readable event once the server has ended the idler", 20)
+        await connection.execute("SET idle_in_transaction_session_timeout = 500")  # from here on it idles
+        await eventually(lambda: readable(store, 1), "a readable event once the server has ended the idler")
 
 
 async def readable(store: PostgresEventStore, events: int) -> bool:
