@@ -12,6 +12,7 @@ from cdc.connect.client import ConnectClient
 from cdc.connect.config import build_config
 from cdc.connect.declaration import read_connector
 from eventstore.log.admin import Admin
+from tests.stack.waiting import eventually
 
 
 @pytest.fixture
@@ -102,11 +103,16 @@ async def test_apply_through_rebalances(tables):
                 disturbed += 1
                 await connect.put_config(noise, {**other, "poll.interval.ms": str(disturbed)})
 
+        async def is_disturbed():
+            return disturbed > 3
+
         disturbing = asyncio.create_task(disturb())
         try:
+            await eventually(is_disturbed, "a cluster that rebalances")
+            before = disturbed
             assert await tables.run("apply", path) == 0
+            assert disturbed > before
         finally:
             ended.set()
             await disturbing
             await connect.delete(noise)
-    assert disturbed > 3

@@ -95,21 +95,24 @@ async def test_killed_import_goes_on(
 ) -> None:
     """An import that is killed with SIGKILL on its way is run again and ends with every event once, in order."""
     path = tmp_path / "events.jsonl"
-    path.write_text("".join(f'{{"stream": "s{n % 7}", "type": "counted", "data": {{"n": {n}}}}}\n' for n in range(5_000)))
+    streams = [f"s{n % 7}" if n != 2_500 else "held" for n in range(5_000)]
+    path.write_text("".join(f'{{"stream": "{s}", "type": "counted", "data": {{"n": {n}}}}}\n' for n, s in enumerate(streams)))
     environment = {
         **os.environ,
         "REFOLD_POSTGRES_DSN": settings.dsn.get_secret_value(),
         "REFOLD_POSTGRES_IMPORT_CHUNK": "100",
     }
     program = [sys.executable, "-c", "from eventstore.cli import main; main()", "import", str(path)]
-    run = await asyncio.create_subprocess_exec(*program, env=environment)
 
     async def under_way() -> bool:
         return await stored() > 300
 
-    await eventually(under_way, "some imported events")
-    run.kill()
-    await run.wait()
+    async with checkout(store.engine) as holder, holder.transaction(force_rollback=True):
+        await store.append("held", [RawEvent("counted", {})], connection=holder)  # so that it can't come to its end
+        run = await asyncio.create_subprocess_exec(*program, env=environment)
+        await eventually(under_way, "some imported events")
+        run.kill()
+        await run.wait()
     before = await stored()
     done = await store.import_events(read_lines(path, checked=False))
     assert 300 < before < 5_000

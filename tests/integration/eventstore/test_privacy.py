@@ -16,6 +16,7 @@ from eventstore.postgres.keys import PostgresKeyStore, opened_keyring
 from eventstore.privacy import REDACTED, SEALED, Personal, Subject, is_redacted
 from eventstore.privacy.keystore import MasterKeys, make_master, read_masters
 from eventstore.settings import PrivacySettings
+from tests.stack.waiting import eventually
 
 OLD, NEW = make_master("old"), make_master("new")
 
@@ -146,7 +147,11 @@ async def test_other_process_forgets(engine, settings, store):
         other = PostgresEventStore(engine, settings, keyring=keyring)
         assert await read(other, "customer-1") == [ADA]
         await forget(store, "c-1", lambda _: None)
-        assert (await read(other, "customer-1"))[0].name == REDACTED
+
+        async def redacted() -> bool:
+            return (await read(other, "customer-1"))[0].name == REDACTED
+
+        await eventually(redacted, "a key that is no longer known")
 
 
 async def test_moved_ciphertext(store, engine):

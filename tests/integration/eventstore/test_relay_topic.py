@@ -24,6 +24,17 @@ async def extend(kafka: KafkaSettings, partitions: int) -> None:
     await client.start()
     await client.create_partitions({kafka.events_topic: NewPartitions(partitions)})
     await client.close()
+    await has_partitions(kafka, partitions)
+
+
+async def has_partitions(kafka: KafkaSettings, partitions: int) -> None:
+    """Return once brokers know of so many partitions of the events topic."""
+
+    async def known() -> bool:
+        async with Admin.open(kafka) as admin:
+            return await admin.partitions(kafka.events_topic) == partitions
+
+    await eventually(known, f"{partitions} partitions")
 
 
 async def trim(kafka: KafkaSettings) -> None:
@@ -78,6 +89,7 @@ async def test_emptied_topic_begins_anew(store: PostgresEventStore, kafka: Kafka
     assert (await Relay(engine, wider).drain()).published == 1
     async with Admin.open(wider) as admin:
         await admin.delete_topics([wider.events_topic])
+    await has_partitions(wider, 0)
     assert (await Relay(engine, wider.model_copy(update={"partitions": 4})).drain()).published == 1
 
 

@@ -18,7 +18,7 @@ from tests.integration.eventstore.conftest import engine, postgres_template, set
 from tests.stack.waiting import eventually
 
 __all__ = ["engine", "postgres_template", "settings", "store"]
-QUICK = ProcessSettings(lease_s=2.0, retry_s=0.05, idle_poll_s=0.02)
+QUICK = ProcessSettings(lease_s=60.0, retry_s=0.05, idle_poll_s=0.02)
 
 
 class Shop:

@@ -26,7 +26,7 @@ from eventstore.settings import ProcessSettings
 from tests.integration.process.conftest import Shop
 from tests.stack.waiting import eventually
 
-QUICK = ProcessSettings(lease_s=1.0, retry_s=0.001, attempts=3, batch_events=7)
+QUICK = ProcessSettings(lease_s=60.0, retry_s=0.001, attempts=3, batch_events=7)
 
 
 @event("task-test-rang")

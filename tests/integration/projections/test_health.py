@@ -14,13 +14,13 @@ from projections.settings import ProjectionSettings
 from tests.bank.release1 import app
 from tests.stack.waiting import eventually
 
-STRICT = ProjectionSettings(look_s=0.05, poll_s=0.05, slow_s=1.5, stuck_s=3.0, health_port=0)
+STRICT = ProjectionSettings(look_s=0.05, poll_s=0.05, slow_s=1.5, stuck_s=5.0, health_port=0)
 
 
 def ask(port, path):
     """Give status and body."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.status, json.loads(answer.read())
     except HTTPError as error:
         with error:
@@ -33,7 +33,7 @@ class Served:
     def __init__(self, port):
         self.port = port
 
-    async def says(self, path, status, timeout_s=20.0):
+    async def says(self, path, status):
         """Wait until *path* answers *status*, and give the body."""
         found = {}
 
@@ -42,7 +42,7 @@ class Served:
             found.update(body)
             return code == status
 
-        await eventually(right, f"{path} says {status}", timeout_s)
+        await eventually(right, f"{path} says {status}")
         return found
 
 

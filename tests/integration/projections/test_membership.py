@@ -31,7 +31,7 @@ async def leave(kafka, group, member):
 
 
 class Member:
-    """A reader that notes what it claims; its own heartbeat is so slow that it never hears of anything by itself."""
+    """A reader that notes what it claims; a deaf one's heartbeat is so slow that it never hears of anything by itself."""
 
     def __init__(self, kafka, group, **options):
         self.claims = []
@@ -41,9 +41,10 @@ class Member:
         self.claims.append((time.monotonic(), sorted(each for _, each in partitions)))
         return dict.fromkeys(partitions, 0)
 
-    async def open(self):
+    async def open(self, *, deaf=False):
         await start_consumer(self.reader._consumer, self.reader.settings)
-        self.reader._consumer._coordinator._heartbeat_interval_ms = 5_000
+        if deaf:
+            self.reader._consumer._coordinator._heartbeat_interval_ms = 600_000
         self.reader._consumer.subscribe(self.reader._topics, listener=_Listener(self.reader))
 
     async def holds(self, count):
@@ -53,7 +54,7 @@ class Member:
             await self.reader.poll(0.02)
             return self.reader.is_open and len(self.reader.assigned) == count
 
-        await eventually(claimed, f"{count} partitions", 30)
+        await eventually(claimed, f"{count} partitions")
 
 
 async def test_fenced_asks_before_it_claims(kafka, log):
@@ -61,7 +62,7 @@ async def test_fenced_asks_before_it_claims(kafka, log):
     group = f"{kafka.topic_prefix}.members"
     first, second = Member(kafka, group), Member(kafka, group)
     try:
-        await first.open()
+        await first.open(deaf=True)
         await first.holds(4)
         coordinator = first.reader._consumer._coordinator
         await leave(kafka, group, coordinator.member_id)
@@ -110,7 +111,7 @@ async def test_bounded_in_flight(kafka, log, ledger):
 
 async def test_static_member_comes_back(runs, log, ledger):
     """A worker with a name of its own that is stopped and started again gets its partitions back, and the other keeps its own."""
-    named = [QUICK.model_copy(update={"instance": name, "session_s": 20.0}) for name in ("one", "two")]
+    named = [QUICK.model_copy(update={"instance": name, "session_s": 120.0}) for name in ("one", "two")]
     stays, goes = (Supervisor(app, runs.engine, kafka=runs.kafka, settings=each) for each in named)
     stop_stays, stop_goes = asyncio.Event(), asyncio.Event()
     running = [asyncio.create_task(stays.run(stop_stays)), asyncio.create_task(goes.run(stop_goes))]
@@ -180,7 +181,7 @@ async def test_topic_made_anew_while_fed(runs, log, ledger):
     async def told():
         return any("made anew" in each or "no longer has offset" in each for each in heard)
 
-    await eventually(told, "the worker says so", 30)
+    await eventually(told, "the worker says so")
     stopping.set()
     await task
 
@@ -224,15 +225,16 @@ async def test_slow_handler(runs, log, ledger, slowly):
 
 async def test_slow_handlers_get_less(runs, log, ledger, slowly):
     """Handlers that are slow one by one get so few records at a time that nobody is put out of the group."""
-    slowly(0.02)
-    supervisor = Supervisor(moody.app, runs.engine, kafka=runs.kafka, settings=SLEEPY)
+    slowly(0.03)
+    settings = SLEEPY.model_copy(update={"max_poll_s": 4.0})  # all at once would take longer
+    supervisor = Supervisor(moody.app, runs.engine, kafka=runs.kafka, settings=settings)
     stopping = asyncio.Event()
     task = asyncio.create_task(supervisor.run(stopping))
 
     async def owns():
         return supervisor.workers and len(supervisor.workers[0].partitions) == 4
 
-    await eventually(owns, "the partitions", 30)
+    await eventually(owns, "the partitions")
     worker = supervisor.workers[0]
     worker._most, gate = 20, worker._reader.gate
     await log.write([ledger.move(f"account-{each % 9}", kind="slow") for each in range(150)])
@@ -240,7 +242,7 @@ async def test_slow_handlers_get_less(runs, log, ledger, slowly):
     async def applied():
         return sum(len(row["versions"]) for row in await runs.query("SELECT versions FROM rm_moody_g1.note")) == 150
 
-    await eventually(applied, "150 events", 40)
+    await eventually(applied, "150 events")
     assert worker._reader.gate <= gate + 1, "a rebalance of its own making, on a slow machine, at most"
     assert worker._most <= 20
     stopping.set()

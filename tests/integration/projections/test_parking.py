@@ -221,7 +221,7 @@ async def test_killed_while_mending(scene, log, ledger, runs, tmp_path):
     assert (await scene.parked("retry", "--all", "--wait", "0")).code == 4
     child = runs.child("projections", "run", REFOLD_PROJECTIONS_APP="tests.bank.moody:app", REFOLD_FAIL_AT="mend.before_commit")
     async with ended(child):
-        await asyncio.to_thread(child.wait, 30)
+        await asyncio.to_thread(child.wait, 60)
         assert child.returncode == eventstore.moments.CRASHED
     assert len(await runs.query(PARKED)) == 3
     await _evict(runs)
@@ -230,7 +230,7 @@ async def test_killed_while_mending(scene, log, ledger, runs, tmp_path):
     async def mended():
         return await scene.notes() == versions(ledger)
 
-    await eventually(mended, "the retry by the next owner", 40)
+    await eventually(mended, "the retry by the next owner")
 
 
 async def test_zombie_mends_nothing(scene, log, ledger, runs, tmp_path):
@@ -256,7 +256,7 @@ async def test_zombie_mends_nothing(scene, log, ledger, runs, tmp_path):
         async def mended():
             return await scene.notes() == versions(ledger)
 
-        await eventually(mended, "the retry by another worker", 40)
+        await eventually(mended, "the retry by another worker")
         child.send_signal(signal.SIGCONT)
         await log.write([ledger.move("account-1")])
         await scene.settled(ledger.events)

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -50,6 +51,9 @@ async def test_swaps(runs, log, engine, kafka):
     """While events come in and two generations take turns, no reader sees rows of both, a sum that is not right, or time go back."""
     async with served(runs, engine, kafka) as (models, _), reading(models, 3) as seen:
         await swap_times(engine, 30)
+        for _ in range(2):  # each of both was read, however few reads came between
+            await eventually(partial(have_looked, seen, len(seen.times) + 6), "readers", 60)
+            await swap_times(engine, 1)
     assert (seen.half, seen.back, seen.errors) == ([], [], [])
     assert seen.generations == {1, 2}
     assert len(seen.times) > 10
@@ -75,19 +79,23 @@ async def swap_to_laggard(engine, supervisor, seen, *, waits):
             ahead, behind = [sum((await read_vector(look, each.id)).values()) for each in (live, target)]
             return ahead > behind + 5
 
-        async def has_shown():
-            if swapping.done():
-                return len(seen.times) > before + 6
-            return await (await look.execute(FREE)).fetchone() is None
+        async def waits_or_is_done():
+            return swapping.done() or (waits and await (await look.execute(FREE)).fetchone() is None)
 
         async with held_up(next(each for each in supervisor.workers if each.generation.id == target.id)):
             await eventually(is_behind, "the live generation is ahead", 60)
-            before = len(seen.times)
             reach = wait_for_workers(engine, target) if waits else _reach_nothing
             limits = {"grace_s": 900, "limit_s": 60, "detail": {}}
             swapping = asyncio.create_task(swap(engine, target, reach, action="swap", **limits))
-            await eventually(has_shown, "the swap waits, or has shown what it leads to", 60)
+            await eventually(waits_or_is_done, "the swap waits, or is done", 60)
+            if swapping.done():
+                await eventually(partial(have_looked, seen, len(seen.times) + 6), "what the swap leads to is read", 60)
         await swapping
+
+
+async def have_looked(seen, times):
+    """Say whether so many reads are done."""
+    return len(seen.times) > times
 
 
 @asynccontextmanager

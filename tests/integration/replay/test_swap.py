@@ -54,7 +54,6 @@ async def test_rollback_is_current(runs, log, ledger):
 
 async def test_rollback_waits_for_nobody(runs, log, ledger, monkeypatch):
     """A rollback to a generation that nobody feeds is refused once the time for it is over, and the live one stays."""
-    monkeypatch.setenv("REFOLD_REPLAY_SWAP_S", "0.3")
     await log.write(ledger.some(50))
     await runs.serve(release1.app)
     assert (await runs.rebuild(release=2)).code == 0
@@ -62,6 +61,7 @@ async def test_rollback_waits_for_nobody(runs, log, ledger, monkeypatch):
     async with runs.worker(release2.app):
         await runs.current()
     done = await runs.replay("rollback", "--projection", "bank")
+    monkeypatch.setenv("REFOLD_REPLAY_SWAP_S", "0.3")
     assert (done.code, done.error["error"]) == (3, "PreconditionFailed")
     assert await runs.states() == {2: "live", 1: "retired"}
 
