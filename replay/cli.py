@@ -21,7 +21,9 @@ from eventstore.errors import PreconditionFailed, UsageError
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
 from projections.cli import describe_generation, opened_engine, require_app, table
+from projections.cli.status import SILENT_S
 from projections.control.catalogue import list_generations, read_audit, require_generations
+from projections.control.checkpoint import read_owners
 from projections.control.generation import Generation, State
 from projections.control.parking import count_parked
 from projections.copies import follow, show_live
@@ -213,8 +215,8 @@ async def _status(arguments: argparse.Namespace, output: Output) -> int:
 async def _rollback(arguments: argparse.Namespace, output: Output) -> int:
     async with _operating(arguments, "rollback") as (engine, known):
         async with checkout(engine) as connection:
-            audit = await read_audit(connection, arguments.projection, limit=1000)
-        return await _make_live(engine, find_previous(known, audit), arguments, output, "rollback")
+            moves = await read_audit(connection, arguments.projection, limit=1000, moves=True)
+        return await _make_live(engine, find_previous(known, moves), arguments, output, "rollback")
 
 
 async def _promote(arguments: argparse.Namespace, output: Output) -> int:
@@ -239,12 +241,15 @@ async def _operating(arguments: argparse.Namespace, action: str) -> AsyncGenerat
             yield engine, known
 
 
-def find_previous(known: Sequence[Generation], audit: Sequence[dict[str, Any]]) -> Generation:
-    """Give the generation that was live before the present one. Raises PreconditionFailed when there is none to go back to. Pure."""
+def find_previous(known: Sequence[Generation], moves: Sequence[dict[str, Any]]) -> Generation:
+    """Give the generation that was live before the present one, by the *moves* of the audit (newest first).
+
+    Raises PreconditionFailed when there is none to go back to. Pure.
+    """
     live = next((each for each in known if each.state is State.LIVE), None)
     if live is None:
         raise PreconditionFailed("nothing is live, so there is nothing to roll back")
-    last = next((row for row in audit if row["to_generation"] == live.number and row["from_generation"]), None)
+    last = next((row for row in moves if row["to_generation"] == live.number), None)
     previous = next((each for each in known if last and each.number == last["from_generation"]), None)
     if previous is None or previous.state is not State.RETIRED:
         was = f"{previous} is {previous.state}" if previous else f"{live} is the first"
@@ -277,6 +282,13 @@ async def _make_live(engine: AsyncEngine, target: Generation, arguments: argpars
         "held_s": round(done.held_s, 4),
         "parked": parked,
     }
+    async with checkout(engine) as connection:
+        owners = await read_owners(connection, done.live.id)
+    if not any(" worker" in each.owner and each.age_s < SILENT_S for each in owners.values()):
+        output.progress(
+            f"nobody feeds {done.live} at the moment: start `projections run` of its release (code {done.live.fingerprint}), or readers "
+            "see no new events"
+        )
     again = "live again" if target.state is State.RETIRED else "live"
     lacks = f"; {parked:,} records are parked in it, see `projections parked`" if parked else ""
     output.result(facts, f"{done.live} is {again} (was {done.retired}); writers held {done.held_s * 1000:.0f} ms{lacks}")

@@ -26,7 +26,7 @@ from replay.contrast import Contrast, contrast, find_generation
 from replay.operator import operating
 from replay.origin import Explainer
 from replay.repair import Outcome, Repair
-from replay.selection import Selection, parse_time
+from replay.selection import Selection, parse_time, require_kind
 from replay.verify import TableReport
 
 
@@ -101,8 +101,9 @@ def _tell(address: Address, generation: Generation, origin: Origin, shown: list[
         lines += _tell_join(each)
     if origin.joins:
         lines.append(f"  together  {_inline(origin.folded)}")
+    there = origin.causes or origin.stored
     verdict = {
-        True: "the same row is stored",
+        True: "the same row is stored" if there else "no event ever reached this row, and none is stored",
         False: f"ANOTHER ROW IS STORED: {_inline(origin.stored)}",
         None: f"{origin.obstacle}; it holds {_inline(origin.stored)}",
     }
@@ -172,6 +173,8 @@ async def _repair(arguments: argparse.Namespace, output: Output) -> int:
     projection = app.named(arguments.projection)
     address = parse_address(projection, arguments.key, arguments.table) if arguments.key else None
     since = parse_time(arguments.since) if arguments.since else None
+    if arguments.type:
+        require_kind(projection, arguments.type)
     selection = Selection(address, arguments.type, since)
     async with opened_engine("refold replay repair") as engine, operating(engine, projection.name):
         async with checkout(engine) as connection:
@@ -221,11 +224,11 @@ def _compose(found: Contrast, explained: dict[tuple[str, str], Origin]) -> list[
 
 
 def _count(table: TableReport) -> str:
-    if table.equal:
-        return f"{table.table}: {table.new_rows:,} rows equal"
+    if table.equal or not table.differences:
+        return str(table)
     return (
         f"{table.table}: {table.live_rows:,} and {table.new_rows:,} rows, {table.changed:,} differ, {table.only_live:,} only here, "
-        f"{table.only_new:,} only there"
+        f"{table.only_new:,} only there{table.shared}"
     )
 
 

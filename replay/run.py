@@ -129,7 +129,7 @@ class Replay:
 
     async def _estimate(self, connection: Connection, plan: Plan) -> Cost:
         """Say what *plan* costs, as far as the audit, the live generation and the brokers tell."""
-        rate = find_rate(await read_audit(connection, self.projection.name, limit=1000))
+        rate = find_rate(await read_audit(connection, self.projection.name, limit=1000, moves=True))
         done = sum((await read_vector(connection, plan.target.id)).values()) if plan.target else 0
         size: int | None = None
         if plan.live:
@@ -345,8 +345,12 @@ class Replay:
 
     async def _hand_over(self, generation: Generation, builder: Builder) -> None:
         until = time.monotonic() + self._settings.handover_s
+        waits = f"feeding it until a worker of this release does, {self._settings.handover_s:g} s at most"
+        if not await self._is_taken(generation):
+            self._reporter.step("hand over", waits)
         try:
             while time.monotonic() < until:
+                self._watchdog.hear()
                 await builder.feed()
                 if await self._is_taken(generation):
                     raise Fenced

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from eventstore.codec import decode
 from eventstore.envelope import utc
 from eventstore.errors import UsageError
+from eventstore.log.events import EventSource
 from eventstore.source import Record
+from projections.declaration.projection import Projection
 from replay.address import Address
 from replay.sieve import Touch
 
@@ -43,6 +46,16 @@ class Selection:
         """Say whether the rows that *record* reached are among those."""
         kind, at = _describe(record)
         return (self.kind is None or kind == self.kind) and (self.since is None or at >= self.since)
+
+
+def require_kind(projection: Projection, kind: str) -> None:
+    """Raise UsageError with the nearest name unless events of type *kind* reach rows of *projection*."""
+    events = [each for each in projection.sources if isinstance(each, EventSource)]
+    known = sorted({name for each in events for name in projection.wanted(each)})
+    if kind not in known:
+        near = difflib.get_close_matches(kind, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"no handler of {projection.name} takes events of type {kind!r} (it takes: {', '.join(known)}).{hint}")
 
 
 def parse_time(text: str) -> datetime:

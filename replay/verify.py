@@ -54,17 +54,20 @@ class TableReport:
     def __str__(self) -> str:
         if self.equal:
             return f"{self.table}: {self.new_rows:,} rows equal"
-        named = [
-            f"{what} {', '.join(names)}" for what, names in (("new", self.new_columns), ("gone", self.gone_columns)) if names
-        ]
-        apart = f" in the columns that both have ({'; '.join(named)})" if named else ""
         if not self.differences:
-            return f"{self.table}: {self.new_rows:,} rows equal{apart}"
+            return f"{self.table}: {self.new_rows:,} rows equal{self.shared}"
         forgotten = f", {self.explained:,} of them for persons forgotten since" if self.explained else ""
         return (
             f"{self.table}: {self.live_rows:,} -> {self.new_rows:,} rows, {self.changed:,} changed, "
-            f"{self.only_live:,} gone, {self.only_new:,} added{forgotten}{apart}"
+            f"{self.only_live:,} gone, {self.only_new:,} added{forgotten}{self.shared}"
         )
+
+    @property
+    def shared(self) -> str:
+        """Say by which columns rows were compared; nothing where both sides have the same."""
+        named = [("new", self.new_columns), ("gone", self.gone_columns)]
+        found = "; ".join(f"{what} {', '.join(names)}" for what, names in named if names)
+        return f" in the columns that both have ({found})" if found else ""
 
     @property
     def differences(self) -> int:

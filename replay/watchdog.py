@@ -63,4 +63,5 @@ def describe_wait(kind: str | None, event: str | None, query: str | None, holder
     if kind == "Client":
         return "for this process"
     what = f" ({kind} {event})" if kind else ""
-    return f"for PostgreSQL{what}: {' '.join((query or '').split())[:60]}"
+    statement = " ".join(" ".join(line for line in (query or "").splitlines() if not line.startswith("--")).split())
+    return f"for PostgreSQL{what}: {statement[:60]}"

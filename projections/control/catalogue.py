@@ -132,9 +132,9 @@ async def note_mended(connection: Connection, generation: int) -> None:
     await _rows(connection, "note_mended", {"id": generation})
 
 
-async def read_audit(connection: Connection, projection: str, limit: int = 20) -> list[dict[str, Any]]:
-    """Give the newest audit rows of *projection*."""
-    return await _rows(connection, "read_audit", {"projection": projection, "limit": limit})
+async def read_audit(connection: Connection, projection: str, limit: int = 20, *, moves: bool = False) -> list[dict[str, Any]]:
+    """Give the newest audit rows of *projection*; *moves*: only those in which one generation took another's place."""
+    return await _rows(connection, "read_audit", {"projection": projection, "limit": limit, "moves": moves})
 
 
 def describe_actor() -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
-from eventstore.errors import UsageError
+from eventstore.errors import RefoldError, UsageError
 from projections.declaration.chain import find_source, order_chain
 from projections.declaration.join import check_joins
 from projections.declaration.projection import Projection
@@ -70,16 +72,42 @@ def load_app(reference: str) -> Projections:
     cwd = str(Path.cwd())
     if cwd not in sys.path:
         sys.path.append(cwd)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"--app {reference}: cannot import {error.name!r}; give module:name as seen from {cwd}") from error
+    module = _import(module_name, reference, cwd)
     found = getattr(module, name or "app", None)
     if not isinstance(found, Projections):
-        raise UsageError(
-            f"--app {reference}: {name or 'app'!r} in {module_name} is {type(found).__name__}, not a Projections(...)"
-        )
+        raise UsageError(f"--app {reference}: {_describe_missing(module, name or 'app')}")
     return found
+
+
+def _import(name: str, reference: str, cwd: str) -> ModuleType:
+    """Import the app's module. Raises UsageError that says what stands against it and, where that is in its code, in which line."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise UsageError(f"--app {reference}: cannot import {error.name!r}; give module:name as seen from {cwd}") from error
+        raise UsageError(f"--app {reference}: {_locate(error)}: {error}; install it here, or correct the name") from error
+    except RefoldError:
+        raise
+    except Exception as error:
+        raise UsageError(f"--app {reference} can't be imported: {_locate(error)}: {type(error).__name__}: {error}") from error
+
+
+def _locate(error: Exception) -> str:
+    """Give file and line of what went wrong while a module was imported: the last place that is not the import machinery's."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    places = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<frozen ")]
+    return f"{places[-1].filename}:{places[-1].lineno}" if places else "its code"
+
+
+def _describe_missing(module: ModuleType, name: str) -> str:
+    """Say what *name* is in *module* in place of a Projections, and how those that are there are called."""
+    there = [each for each, held in vars(module).items() if isinstance(held, Projections)]
+    near = difflib.get_close_matches(name, there, n=1) or there
+    hint = f" Did you mean {module.__name__}:{near[0]}?" if near else " Make one: app = Projections(…)."
+    what = f"is {type(getattr(module, name)).__name__}, not a Projections(…)" if hasattr(module, name) else "is not there"
+    return f"{name!r} in {module.__name__} {what}.{hint}"
 
 
 def _refuse_shadows() -> None:

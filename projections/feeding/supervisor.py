@@ -188,11 +188,7 @@ class Supervisor:
                 ("none", projection.name), f"{projection.name}: no generation is live yet; `replay` is building the first one"
             )
         elif live and live.fingerprint != mine:
-            self._tell(
-                ("changed", live.id),
-                f"{projection.name}: this release's code ({mine}) differs from the live {live} ({live.fingerprint}), which stays as it is. "
-                f"Rebuild with `replay --projection {projection.name} --from-beginning`.",
-            )
+            self._tell(("changed", live.id), _tell_other(live, mine, own))
         return own
 
     async def _make_first(self, connection: Connection, projection: Projection) -> Generation | None:
@@ -246,6 +242,17 @@ async def make_live(
         live = await move(raw, generation, State.LIVE)
         await note(raw, "first", live, origin=None, detail={})
     return live
+
+
+def _tell_other(live: Generation, mine: str, own: list[Generation]) -> str:
+    """Say that *live* is another release's, and what becomes of this one: it is the older one if it still has generations to feed."""
+    if own:
+        fed = ", ".join(f"{each} until {each.retire_at:%H:%M:%S} UTC" if each.retire_at else f"{each}" for each in own)
+        return f"{live} of another release ({live.fingerprint}) is live; this one ({mine}) goes on feeding {fed}, for a rollback"
+    return (
+        f"{live.projection}: this release's code ({mine}) differs from the live {live} ({live.fingerprint}), which stays as it is. If this "
+        f"release is the newer one, rebuild with `replay --projection {live.projection} --from-beginning`; if it is the older, stop it."
+    )
 
 
 async def _is_read(connection: Connection, generation: Generation) -> bool:

@@ -11,6 +11,7 @@ import ast
 import builtins
 import dataclasses
 import inspect
+import re
 import textwrap
 import types
 from collections.abc import Iterator, Mapping
@@ -35,8 +36,15 @@ RULES: Final[Mapping[str, str]] = {
     "time.time": _CLOCK,
     "time.time_ns": _CLOCK,
     "time.monotonic": _CLOCK,
+    "time.monotonic_ns": _CLOCK,
     "time.perf_counter": _CLOCK,
+    "time.perf_counter_ns": _CLOCK,
+    "time.process_time": _CLOCK,
     "time.localtime": _CLOCK,
+    "time.gmtime": _CLOCK,
+    "time.ctime": _CLOCK,
+    "time.asctime": _CLOCK,
+    "time.strftime": _CLOCK,
     "time.sleep": _IO,
     "random.": _CHANCE,
     "_random.": _CHANCE,
@@ -53,8 +61,29 @@ RULES: Final[Mapping[str, str]] = {
     "os.environ": _IO,
     "os._Environ": _IO,
     "os.getpid": _CHANCE,
+    "os.getcwd": _IO,
+    "os.cpu_count": _IO,
+    "os.uname": _IO,
     "os.listdir": _IO,
+    "os.scandir": _IO,
+    "os.walk": _IO,
+    "os.stat": _IO,
     "os.open": _IO,
+    "os.path.exists": _IO,
+    "os.path.isfile": _IO,
+    "os.path.isdir": _IO,
+    "os.path.getmtime": _IO,
+    "os.path.getsize": _IO,
+    "genericpath.exists": _IO,
+    "genericpath.isfile": _IO,
+    "genericpath.isdir": _IO,
+    "genericpath.getmtime": _IO,
+    "genericpath.getsize": _IO,
+    "posix.": _IO,
+    "platform.": _IO,
+    "locale.": _IO,
+    "getpass.": _IO,
+    "glob.": _IO,
     "io.open": _IO,
     "_io.open": _IO,
     "pathlib.Path.": _IO,
@@ -83,6 +112,8 @@ RULES: Final[Mapping[str, str]] = {
 """What a call's full name is or begins with, and why that is no good. A rule that ends in a dot is about what lies below it."""
 _SQL = {"sqlalchemy.text", "sqlalchemy.sql._elements_constructors.text", "sqlalchemy.sql.expression.text"}
 """Where SQLAlchemy's function may be found that makes a statement of text."""
+_FUNC = re.compile(r"sqlalchemy\.(?:func|sql\.functions\._FunctionGenerator|sql\.expression\.func)\.(\w+)")
+"""How a call of `func.something()` is called."""
 _MUTATORS = {
     "append",
     "add",
@@ -179,8 +210,8 @@ class _Scope:
             yield from self._judge_call(node)
         elif isinstance(node, ast.Attribute) and (name := self._resolve(node)) == "os.environ":
             yield f"`{name}`", RULES[name]
-        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, (ast.Store, ast.Del)):
-            yield from self._judge_change(node.value)
+        elif isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            yield from self._judge_store(node)
         elif isinstance(node, (ast.For, ast.comprehension)) and self._is_set(node.iter):
             yield f"`{ast.unparse(node.iter)}`, walked through,", f"is a set, whose order {_ORDER}; sort it"
         elif isinstance(node, (ast.AsyncFor, ast.AsyncWith, ast.Await)):
@@ -192,10 +223,20 @@ class _Scope:
             yield f"`{ast.unparse(node.func)}()`", why
         if name in _SQL and node.args and isinstance(node.args[0], ast.Constant) and (why := refuse(str(node.args[0].value))):
             yield "an SQL statement", f"is refused: {why}"
+        if name and (called := _FUNC.fullmatch(name)) and (why := refuse(f"SELECT {called[1]}()")):
+            yield f"`{ast.unparse(node.func)}()`", f"is refused: {why}"
+        if name == "builtins.next" and node.args and isinstance(node.args[0], ast.Name) and self._outlives(node.args[0]):
+            yield f"`{ast.unparse(node)}`", f"goes on with what {_STATE}"
         if isinstance(node.func, ast.Attribute) and node.func.attr in _MUTATORS:
             yield from self._judge_change(node.func.value)
         if name in {"builtins.list", "builtins.tuple"} and node.args and self._is_set(node.args[0]):
             yield f"`{ast.unparse(node)}`", f"takes the order of a set, which {_ORDER}; use sorted"
+
+    def _judge_store(self, node: ast.Subscript | ast.Attribute) -> Iterator[tuple[str, str]]:
+        if isinstance(node, ast.Subscript):
+            yield from self._judge_change(node.value)
+        elif self._outlives(node.value):
+            yield f"`{ast.unparse(node)}`, changed from inside,", _STATE
 
     def _judge_change(self, target: ast.expr) -> Iterator[tuple[str, str]]:
         """Find containers of a module or closure that are changed from inside of a function."""
@@ -203,6 +244,10 @@ class _Scope:
             held = self._names.get(target.id)
             if isinstance(held, (list, dict, set, bytearray)) or type(held).__module__ == "collections":
                 yield f"`{target.id}`, changed from inside,", _STATE
+
+    def _outlives(self, node: ast.expr) -> bool:
+        """Say whether *node* names something of the module or of a closure."""
+        return isinstance(node, ast.Name) and node.id not in self._locals and node.id in self._names
 
     def _is_set(self, node: ast.expr) -> bool:
         if isinstance(node, (ast.Set, ast.SetComp)):

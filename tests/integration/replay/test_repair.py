@@ -110,6 +110,7 @@ async def test_refuses(runs, log, ledger):
         ((*asked, "--type", "money-moved"), 1, 2),
         (asked[:3], 1, 2),
         ((*asked[:3], "--since", "yesterday"), 1, 2),
+        ((*asked[:3], "--type", "money-mved"), 1, 2),
     ):
         done = await runs.replay(*argv, release=release)
         assert done.code == code, done.err

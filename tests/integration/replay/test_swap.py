@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from replay.cli import main
 from replay.cutover import swap
 from tests.bank import release1, release2
 from tests.bank.oracle import expect
@@ -75,6 +76,35 @@ async def test_nothing_to_roll_back(runs, log, ledger):
     assert done.code == 3
     assert "is the first" in done.error["message"]
     assert (await runs.replay("swap", "--projection", "bank", "--to", "9")).code == 2
+
+
+async def test_rolls_back_after_skip(runs, log, ledger):
+    """What else the audit notes of a generation, such as a record that was skipped, hides from a rollback not where it came from."""
+    await log.write(ledger.some(20))
+    await runs.serve(release1.app)
+    assert (await runs.rebuild(release=2)).code == 0
+    await log.write([ledger.move("account-1", kind="poison")])
+    async with runs.worker(release2.app):
+        await runs.current()
+        skipped = await runs.projections("parked", "skip", "--key", "account-1", "--why", "it is wrong", "--json")
+        assert skipped.code == 0, skipped.err
+    async with runs.worker(release1.app):
+        done = await runs.replay("rollback", "--projection", "bank")
+        assert (done.code, done.facts["generation"], done.facts["parked"]) == (0, 1, 1), done.err
+    status = await runs.program(main, "status")
+    assert "    why: it is wrong" in status.out
+    assert "although 1 records are parked in it" in status.out
+
+
+async def test_says_unfed(runs, log, ledger):
+    """Whoever makes a generation live that nobody feeds is told so, and of which release a worker is needed."""
+    await log.write(ledger.some(20))
+    await runs.serve(release1.app)
+    assert (await runs.rebuild("--no-swap", release=2)).code == 0
+    done = await runs.replay("swap", "--projection", "bank", "--to", "2", release=2)
+    assert done.code == 0
+    assert "nobody feeds bank g2" in done.err
+    assert (await runs.live()).fingerprint in done.err
 
 
 async def test_views_follow(runs, log, ledger):

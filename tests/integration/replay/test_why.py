@@ -2,6 +2,7 @@
 
 import pytest
 
+from replay.cli import main
 from tests.bank.log import Ledger
 from tests.bank.oracle import expect
 from tests.bank.release1 import app
@@ -21,6 +22,8 @@ async def test_explains_row(runs, log, ledger):
     assert {each["partition"] for each in done.facts["causes"]} == {log.partition("ada")}
     assert (done.facts["stored"], done.facts["agrees"]) == ({"account": "ada", "cents": 9, "moves": 1}, True)
     assert done.facts["causes"][0]["handler"].startswith("tests.bank.release1:moved:")
+    nobody = await runs.program(main, "why", "--projection", "bank", "account=nobody", "--app", "tests.bank.release1:app")
+    assert (nobody.code, "no event ever reached this row" in nobody.out) == (0, True)
     last = await runs.replay("why", "--projection", "bank", "account=ada", "--last", "1")
     assert (last.facts["events"], len(last.facts["causes"])) == (4, 1)
 

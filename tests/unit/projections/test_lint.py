@@ -1,7 +1,8 @@
 """What the lint says of handlers that would give other rows the next time, and that it says nothing of the others."""
 
-# ruff: noqa: DTZ003, DTZ011, ICN001, PLW0603, PTH118, PTH123
+# ruff: noqa: DTZ003, DTZ011, ICN001, PLW0603, PTH109, PTH110, PTH118, PTH123
 import datetime as clock
+import itertools
 import os
 import random
 import secrets
@@ -11,9 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from random import choice
+from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
+import sqlalchemy as sa
 
 from projections import Projection
 from projections.release.lint import lint
@@ -24,6 +27,8 @@ SEEN: list[str] = []
 CACHE: dict[str, int] = {}
 COUNT = 0
 DICE = random.Random(7)
+NUMBERS = itertools.count()
+TALLY = SimpleNamespace(seen=0)
 
 
 @dataclass(slots=True)
@@ -136,6 +141,23 @@ def deeper():
     return datetime.now(tz=UTC)
 
 
+def formatted(event, row):
+    return Row(event.account, time.strftime("%Y") + time.ctime() + str(time.gmtime()))
+
+
+def existing(event, row):
+    return Row(event.account, f"{os.path.exists('rates.txt')} {os.getcwd()}")
+
+
+def numbered(event, row):
+    return Row(event.account, str(next(NUMBERS)))
+
+
+def tallied(event, row):
+    TALLY.seen = event.amount
+    return Row(event.account, str(TALLY.seen))
+
+
 def indirect(event, row):
     return Row(event.account, made=helper())
 
@@ -160,6 +182,10 @@ BAD = {
     cached: "CACHE",
     walked: "{event.account, event.kind}",
     listed: "list(set(event.kind))",
+    formatted: "time.strftime",
+    existing: "os.path.exists",
+    numbered: "next(NUMBERS)",
+    tallied: "TALLY.seen",
     indirect: "datetime.now",
 }
 
@@ -173,6 +199,24 @@ def test_finds(handler):
     assert any(f"{__name__}:" in str(each) and "handler of money-moved for row" in str(each) for each in found)
     if handler is not indirect:
         assert all(line < int(each.place.rpartition(":")[2]) <= line + 4 for each in found)
+
+
+def asked(connection: sa.Connection, event: MoneyMoved) -> None:
+    row = sa.table("row", sa.column("account"), sa.column("made"))
+    connection.execute(sa.insert(row).values(account=event.account, made=sa.func.now()))
+    connection.execute(sa.insert(row).values(account=sa.func.upper(event.account), made=sa.func.clock_timestamp()))
+    connection.execute(sa.insert(row).values(account=sa.func.gen_random_uuid(), made=None))
+
+
+def test_finds_in_statements():
+    """Functions of the server that ask a clock or chance are found before a record is parked for them; others are not."""
+    projection = declared(kept)
+    projection.sql(MoneyMoved, apart=True)(asked)
+    assert [each.what for each in lint(projection) if "sa." in each.what] == [
+        "`sa.func.now()`",
+        "`sa.func.clock_timestamp()`",
+        "`sa.func.gen_random_uuid()`",
+    ]
 
 
 def test_finds_default():

@@ -85,14 +85,33 @@ def test_two_of_one_name():
     ("reference", "said"),
     [
         ("tests.bank.nowhere:app", "cannot import 'tests.bank.nowhere'"),
-        ("tests.bank.release1:bank", "is Bank, not a Projections"),
-        ("tests.bank.release1:none", "is NoneType, not a Projections"),
+        ("tests.bank.release1:bank", "is Bank, not a Projections.* Did you mean tests.bank.release1:app"),
+        ("tests.bank.release1:apps", "'apps' in tests.bank.release1 is not there. Did you mean tests.bank.release1:app"),
+        ("tests.bank.events:app", "is not there. Make one"),
     ],
 )
 def test_bad_app(reference, said):
     """A reference that leads to no Projections is refused with what was found."""
     with pytest.raises(UsageError, match=said):
         load_app(reference)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import nobodys_library\n", r"faulty0.py:1: No module named 'nobodys_library'; install it"),
+        ("\ndef f(:\n", r"faulty1.py:2: SyntaxError: invalid syntax"),
+        ("x = 1\nx = undefined\n", r"faulty2.py:2: NameError: name 'undefined' is not defined"),
+    ],
+)
+def test_app_with_fault(tmp_path, monkeypatch, code, said):
+    """An app that can't be imported is refused with file and line of what stands against it."""
+    name = said.partition(".")[0]
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(UsageError, match=said):
+        load_app(f"{name}:app")
 
 
 def test_app_by_reference():

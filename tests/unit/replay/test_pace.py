@@ -61,6 +61,6 @@ def test_wait():
     assert describe_wait("Lock", "relation", "COPY x", "psql (database session 7)") == (
         "for a lock that psql (database session 7) holds"
     )
-    assert describe_wait("IO", "WALSync", "COPY\n x", None) == "for PostgreSQL (IO WALSync): COPY x"
+    assert describe_wait("IO", "WALSync", "-- why\nCOPY\n x", None) == "for PostgreSQL (IO WALSync): COPY x"
     assert describe_wait("Client", "ClientRead", "COPY x", None) == "for this process"
     assert describe_wait(None, None, "SELECT 1", None) == "for PostgreSQL: SELECT 1"
