@@ -2,7 +2,8 @@
 
 A probe asks the sink beside the batches, so that a server which answers nobody holds up nobody. Then the copy is claimed and what is
 owed is brought to it, a few thousand rows at a time, each step with the checkpoints locked for as long as that takes: nobody changes
-a row between its reading here and its writing there. The last step moves the copy's offsets to where the checkpoint is.
+a row between its reading here and its writing there. The last step moves the copy's offsets to where the checkpoint is, and counts as a
+change of the generation: pages that were made of the copy while it was behind are out of date, though no checkpoint moves.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from eventstore.errors import RefoldError, Unreachable
 from eventstore.moments import reach
 from eventstore.postgres.engine import Connection
+from projections.control.catalogue import note_mended
 from projections.control.checkpoint import Claim, Partition, Vector, read_vector, require_held
 from projections.control.generation import Generation
 from projections.copies.contract import MOST_ROWS, Changes, Copy, CopyLost, Fence, Standing
@@ -133,6 +135,7 @@ class Arrears:
             await absent.copy.apply(Changes(fences, rows, gone, owned=False))
             if last:
                 await absent.debt.settle(connection, list(held))
+                await note_mended(connection, self._generation.id)
         reach("copy.paid")
         return last
 

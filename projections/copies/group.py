@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from eventstore.errors import RefoldError, Unreachable
 from eventstore.moments import reach
 from eventstore.postgres.engine import Connection
+from projections.control.catalogue import note_mended
 from projections.control.checkpoint import Advance, Claim, Partition, Vector, has_reached, read_vector
 from projections.control.generation import FED, Generation
 from projections.copies.arrears import Absent, Arrears
@@ -258,6 +259,8 @@ class Copies:
         reach("copy.filled")
         await kept.copy.finish(ticket, vector)
         await self._debt(kept).clear(connection)
+        if self.generation.state in FED:
+            await note_mended(connection, self.generation.id)  # what was read of it before is out of date
 
 
 def is_level(standing: Standing, held: Mapping[Partition, Claim]) -> bool:

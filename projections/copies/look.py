@@ -44,7 +44,7 @@ async def _describe(connection: Connection, generation: Generation, name: str, c
     except RefoldError as error:
         return {**facts, "state": f"{owed}; unreachable: {error}" if owed else f"unreachable: {error}"}
     if standing is None or not standing.filled:
-        return {**facts, "state": "not filled yet"}
+        return {**facts, "state": f"not filled yet; {owed}" if owed else "not filled yet"}
     if owed is not None:
         return {**facts, "state": f"{owed}; it catches up by itself"}
     behind = not has_reached(standing.vector, vector)

@@ -108,7 +108,11 @@ class ValkeyCopy:
             await self.client.aclose()
 
     async def claim(self, epochs: dict[Partition, int]) -> Standing:
-        """Fence earlier owners; what an earlier database's generation of this number left is deleted."""
+        """Fence earlier owners; what an earlier database's generation of this number left is deleted.
+
+        Raises Unreachable for a server that throws rows away when it is full.
+        """
+        await self._require_keeper()
         pairs = [text for partition, epoch in sorted(epochs.items()) for text in (_name(partition), str(epoch))]
         found = await self._run("claim", [self.keys.meta], [self.address.mark, *pairs])
         if found[0] == "STALE":
@@ -204,6 +208,21 @@ class ValkeyCopy:
 
     def _name_row(self, key: str, *, tenants: bool) -> str:
         return f"{self.keys.root}:{name_scope(decode(key)[0])}row:{key}" if tenants else self.keys.row(key)
+
+    async def _require_keeper(self) -> None:
+        """Refuse a server that evicts keys which never expire: single rows would be missing, and nothing would tell."""
+        from valkey.exceptions import NoPermissionError
+
+        async with translated():
+            try:
+                found = await self.client.info("memory")
+            except NoPermissionError:
+                return
+        if found.get("maxmemory") and str(found.get("maxmemory_policy")).startswith("allkeys"):
+            raise Unreachable(
+                f"Valkey throws away rows of {self.address} when it is full (maxmemory-policy {found['maxmemory_policy']}): set "
+                "maxmemory-policy noeviction, or give the copies a server of their own (REFOLD_SINKS_VALKEY_URL)"
+            )
 
     async def _change(self, asked: dict[str, Any], rows: Sequence[Any]) -> None:
         batch = {

@@ -1,19 +1,28 @@
 """A sink that is away: rows go on, its copy falls behind, says by how much, and catches up by itself, whatever dies meanwhile."""
 
 import asyncio
+import contextlib
 
 import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
 
 from eventstore.moments import CRASHED
 from projections.copies.contract import Address
 from projections.copies.valkey import Keys, open_client
 from projections.feeding.health import judge_life, judge_readiness
+from projections.serving import ReadModels, Sinks
 from projections.settings import SinkSettings
+from projections.web import Policy, ReadModelMiddleware, read_session
+from tests.bank import release17
 from tests.bank.oracle import expect
 from tests.bank.places import expected
 from tests.bank.release17 import app
 from tests.bank.runs import QUICK, ended
 from tests.stack.proxy import Fault
+from tests.stack.serving import served
 from tests.stack.waiting import eventually
 
 
@@ -135,3 +144,53 @@ async def test_repair_meanwhile(runs, log, ledger, places, between):
         await runs.current(60)
         await level(runs)
     assert await places.rows() == expected(ledger.events)
+
+
+def make_app(runs, sinks):
+    """Make a web app that shows ada's balance as the copy in Valkey has it."""
+
+    async def ada(request):
+        row = await (await sinks.read(release17.balances, await read_session(request))).get("ada")
+        return PlainTextResponse(str(row and row.cents))
+
+    models = ReadModels(runs.engine, app, kafka=runs.kafka)
+    web = Starlette(middleware=[Middleware(ReadModelMiddleware, models=models, policy=Policy(release="r1"))])
+    web.add_route("/ada", ada)
+    return web
+
+
+async def test_pages_of_late_copies(runs, log, ledger, places, between, valkey_url):
+    """A page that was made of a copy which was behind, or was put back, has another ETag once the copy is level, though no event came."""
+    direct = SinkSettings(valkey_url=SecretStr(valkey_url))
+    async with runs.worker(app), Sinks(runs.engine, settings=direct) as reader, served(make_app(runs, reader)) as browser:
+        await log.write([ledger.move("ada", 5)])
+        await runs.current(60)
+        cut(between)
+        await log.write([ledger.move("ada", 7)])
+        await runs.current(60)
+        late = await browser.get("/ada")
+        assert late.text == "5"
+        between.heal()
+        await level(runs)
+        fresh = await browser.get("/ada", headers={"If-None-Match": late.headers["etag"]})
+        assert (fresh.status_code, fresh.text) == (200, "12")
+        again = await browser.get("/ada", headers={"If-None-Match": fresh.headers["etag"]})
+        assert again.status_code == 304
+
+
+async def test_server_that_evicts(runs, log, ledger, places, valkey_server_factory, monkeypatch):
+    """A server that throws rows away when it is full holds no copy: status says so and what to set, and the copy is filled after that."""
+    server = valkey_server_factory()
+    monkeypatch.setenv("REFOLD_SINKS_VALKEY_URL", server.connection_url)
+    client = open_client(SinkSettings())
+    await client.config_set("maxmemory", "64mb")
+    await client.config_set("maxmemory-policy", "allkeys-lru")
+    await log.write(ledger.some(60))
+    async with contextlib.aclosing(client), runs.worker(app):
+        await runs.current(60)
+        said = (await sinks(runs))["valkey:balance"]["state"]
+        assert "maxmemory-policy allkeys-lru" in said
+        assert "set maxmemory-policy noeviction" in said
+        await client.config_set("maxmemory-policy", "noeviction")
+        await level(runs)
+        assert await places.rows() == expected(ledger.events)
