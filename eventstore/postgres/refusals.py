@@ -6,6 +6,7 @@ import random
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoneFree
 
 from eventstore.errors import DuplicateEvent, LimitExceeded, MigrationMissing, RefoldError, WrongExpectedVersion
 from eventstore.stream import describe_expected
@@ -29,6 +30,12 @@ def is_lost(error: psycopg.Error) -> bool:
     return isinstance(error, psycopg.OperationalError) and (
         not state or state[:2] == "08" or state in {"57P01", "57P02", "57P03"}
     )
+
+
+def is_gone(error: BaseException) -> bool:
+    """Tell whether the driver, or SQLAlchemy around it, says that a connection broke, or that none became free in time."""
+    inner = driver_error(error)
+    return isinstance(error, NoneFree) if inner is None else isinstance(inner, psycopg.InterfaceError) or is_lost(inner)
 
 
 def is_conflict(error: BaseException) -> bool:

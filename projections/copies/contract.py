@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from eventstore.errors import Unreachable
+from eventstore.errors import PreconditionFailed, Unreachable
 from projections.control.checkpoint import Claim, Partition, Vector
 from projections.control.generation import Generation
 
@@ -28,6 +28,10 @@ MOST_ROWS = 5_000
 
 class CopyLost(Unreachable):
     """A copy has not what it had; its owner fills it anew from the tables."""
+
+
+class NotFilled(PreconditionFailed):
+    """A copy is not filled, yet or any more, so that nobody is shown a part of it."""
 
 
 class Address(NamedTuple):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from eventstore.errors import PreconditionFailed, UsageError
-from projections.copies.contract import Address
+from eventstore.errors import UsageError
+from projections.copies.contract import Address, NotFilled
 from projections.copies.document import CHECKPOINT, STATE, TENANT, Documents, read_state, read_texts
 from projections.copies.form import Form
 from projections.copies.search import find_directory
@@ -143,6 +143,6 @@ class SearchRows(Generic[R]):
 
 def _require_filled(address: Address, filled: Any) -> None:
     if not filled:
-        raise PreconditionFailed(
+        raise NotFilled(
             f"the copy of {address} is not filled (yet, or not any more): a worker of this release fills it, see `projections status`"
         )

@@ -6,6 +6,7 @@
 
 # No postponed annotations: FastAPI reads those of dependencies at run time.
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -14,7 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from eventstore.errors import RefoldError, UsageError
+from eventstore.errors import UsageError
 from eventstore.stream import Token
 from projections.declaration.projection import Projection
 from projections.serving.session import ReadModels
@@ -23,6 +24,7 @@ from projections.web.policy import Policy
 from projections.web.problem import find_problem
 from projections.web.visit import Visit
 
+log = logging.getLogger(__name__)
 KEY: Final = "refold.visit"
 Reading = Callable[[Request], Awaitable[AsyncSession]]
 
@@ -59,11 +61,13 @@ class ReadModelMiddleware:
 
         try:
             await self._app(scope, receive, answer)
-        except RefoldError as error:
+        except Exception as error:
             problem = find_problem(error)
             if problem is None or is_begun:
                 raise
-            await problem.answer(str(error), request.url.path, error.facts)(scope, receive, answer)
+            if problem.told:
+                log.warning("%s %s: %s", request.method, request.url.path, error)
+            await problem.answer(error, request.url.path)(scope, receive, answer)
         finally:
             await visit.close()
 

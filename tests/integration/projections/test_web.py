@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -10,9 +11,9 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 from starlette.responses import JSONResponse
 
-from eventstore import event
+from eventstore import PostgresSettings, event
 from eventstore.errors import UsageError
-from eventstore.postgres import PostgresEventStore
+from eventstore.postgres import PostgresEventStore, open_engine
 from eventstore.relay.relay import Relay
 from projections import Projection, Projections
 from projections.serving import Bookmark, ReadModels
@@ -22,6 +23,7 @@ from tests.bank import release1, totals
 from tests.bank.oracle import expect
 from tests.bank.service import make_service
 from tests.bank.web import make_app
+from tests.stack.proxy import Fault
 from tests.stack.serving import served
 from tests.stack.waiting import eventually
 
@@ -266,6 +268,41 @@ async def test_problems(runs, log, ledger, models, engine):
         for how in ("held", "broken"):
             assert (await client.get(f"/fail/{how}")).status_code == 500
         assert engine.pool.checkedout() == 0
+
+
+async def test_server_away(runs, log, ledger, kafka, postgres_dsn, proxy):
+    """A server that goes away, amidst a request too, is a 503 that names no server and no login; when it is back, so are the pages."""
+    await log.write(ledger.some(10))
+    await runs.serve(release1.app)
+    parts = urlsplit(postgres_dsn)
+    between = await proxy(parts.hostname, parts.port)
+    dsn = SecretStr(parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@{between.address}").geturl())
+    engine = open_engine(PostgresSettings(dsn=dsn, pool_size=2))
+    app = make_app(ReadModels(engine, release1.app, kafka=kafka))
+
+    async def is_hidden(answer):
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:refold:unreachable"), answer.text
+        assert (answer.headers["retry-after"], answer.json()["title"]) == ("1", "A server does not answer")
+        assert not [each for each in (parts.path[1:], f"{parts.username}@", "127.0.0.1", "PostgreSQL") if each in answer.text]
+
+    async with served(app) as client:
+        assert (await client.get("/total")).status_code == 200
+        waiting = asyncio.create_task(client.get("/twice"))
+        await app.state.bank.paused.wait()
+        between.break_by(Fault.REFUSE)
+        between.reset()
+        app.state.bank.go_on.set()
+        await is_hidden(await waiting)
+        await is_hidden(await client.get("/total"))
+        between.heal()
+        assert (await client.get("/total")).status_code == 200
+        held = [await engine.connect() for _ in range(2)]
+        engine.pool._timeout = 0.1
+        await is_hidden(await client.get("/total"))
+        for each in held:
+            await each.close()
+        assert (await client.get("/total")).status_code == 200
+    await engine.dispose()
 
 
 async def test_some_projections(runs, log, ledger, engine, kafka):
