@@ -22,14 +22,14 @@ PARTIAL = ".partial"
 
 
 class Place:
-    """The root of an archive: *url* is a path, or the URL of a bucket and a prefix in it."""
+    """The root of an archive: *url* is a path, or the URL of a bucket and a prefix in it; `place.url` is the same without secrets."""
 
     def __init__(self, url: str) -> None:
         if not url:
             raise UsageError(
                 "where is the archive? Give --to, --from or set REFOLD_ARCHIVE_URL: a directory, s3://bucket/prefix …"
             )
-        self.url = url
+        self.url = mask_url(url)
         self.files, self._root = _open_files(url)
 
     @property
@@ -84,6 +84,15 @@ class Place:
             yield
 
 
+def mask_url(url: str) -> str:
+    """Give *url* without the login and the options that may stand in it (`s3://key:secret@bucket/prefix?…`). Pure."""
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme == "file":
+        return url
+    host, slash, path = rest.partition("?")[0].partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
 def _open_files(url: str) -> tuple[Any, str]:
     fs = load_arrow().fs
     scheme = url.partition("://")[0] if "://" in url else "file"
@@ -99,9 +108,10 @@ def _open_files(url: str) -> tuple[Any, str]:
         files, root = spec.core.url_to_fs(url)
         return fs.PyFileSystem(fs.FSSpecHandler(files)), str(root).rstrip("/")
     except ImportError as error:
-        raise UsageError(f"{url}: install fsspec and its implementation of {scheme}:// ({error})") from error
+        raise UsageError(f"{mask_url(url)}: install fsspec and its implementation of {scheme}:// ({error})") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{url} is no place for an archive: {error}. Give a directory, s3://bucket/prefix, gs://…") from error
+        shown, why = mask_url(url), str(error).replace(url, mask_url(url))
+        raise UsageError(f"{shown} is no place for an archive: {why}. Give a directory, s3://bucket/prefix, gs://…") from None
 
 
 def _write_whole(path: Path, content: Any) -> None:
