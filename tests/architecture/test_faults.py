@@ -9,6 +9,11 @@ from pathlib import Path
 
 from eventstore.moments import CRASH_POINTS, MOMENTS
 
+JUDGED = {f"F{each}" for each in (*range(13, 21), *range(26, 29), *range(33, 41))}
+"""Faults of workers, rebuilds, swaps and rollbacks, whose outcome is what a history says."""
+JUDGES = {"examine", "judge", "judge_log"}
+WITHOUT_HISTORY = {"test_unanswered_request"}
+"""Ask the broker something that it never answers: nothing is written or read."""
 ROW = re.compile(r"^\| (F\d\d) \| [^|]+ \| `([\w/]+\.py)::(test_\w+)` \|$", re.MULTILINE)
 NUMBER = re.compile(r"\bF(\d\d)\b")
 
@@ -35,6 +40,27 @@ def test_table_of_faults(repository: Path, sources: dict[str, ast.Module]) -> No
     assert not [row for row in rows if row[0] not in said.get((row[1], row[2]), set())]
     assert {number for each in said.values() for number in each} == {number for number, _, _ in rows}
     assert {f"F{each:02}" for each in range(1, 41)} == {number for number, _, _ in rows}
+
+
+def test_judged(repository: Path, sources: dict[str, ast.Module]) -> None:
+    """What workers, rebuilds and swaps did under a fault is judged by the checker of histories, in every test of the table."""
+    rows = ROW.findall((repository / "docs" / "explanation" / "how-we-know.md").read_text("utf-8"))
+    wanted = {(path, name) for number, path, name in rows if number in JUDGED}
+    unjudged = {name for path, name in wanted if not JUDGES & _called(sources[f"tests/{path}"], name)}
+    assert unjudged == WITHOUT_HISTORY
+
+
+def _called(tree: ast.Module, name: str) -> set[str]:
+    """Name what the function *name* calls, and what the functions of its own module call that it calls."""
+    functions = {each.name: each for each in ast.walk(tree) if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    found: set[str] = set()
+    due = [name]
+    while due:
+        calls = (each.func for each in ast.walk(functions[due.pop()]) if isinstance(each, ast.Call))
+        fresh = {getattr(each, "attr", getattr(each, "id", "")) for each in calls} - found
+        found |= fresh
+        due += fresh & functions.keys()
+    return found
 
 
 def test_moments(repository: Path, sources: dict[str, ast.Module]) -> None:

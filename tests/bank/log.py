@@ -107,6 +107,6 @@ class Log:
         at = int(when.timestamp() * 1000)
         await self._producer.publish([(self.partition(e.stream), e.stream.encode(), e.document(), at) for e in events])
 
-    async def write_raw(self, *records: tuple[str, bytes]) -> None:
-        """Write any bytes under any keys, in one transaction."""
+    async def write_raw(self, *records: tuple[str, bytes | None]) -> None:
+        """Write any bytes, or no value, under any keys, in one transaction."""
         await self._producer.publish([(self.partition(stream), stream.encode(), value, 0) for stream, value in records])

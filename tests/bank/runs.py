@@ -30,7 +30,7 @@ from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
 from tests.bank.log import Recorded
 from tests.bank.oracle import Rows, expect
-from tests.faults.history import History
+from tests.faults.history import History, judge
 from tests.stack.forks import Child
 from tests.stack.waiting import PATIENCE_S, eventually
 
@@ -139,6 +139,10 @@ class Runs:
         rows, expected = await self.rows(), expect(events, worth)
         recorded, applied = ({stream: row["versions"] for stream, row in each["trail"].items()} for each in (expected, rows))
         return History(recorded, applied, found=rows, expected=expected)
+
+    async def judge(self, events: Iterable[Recorded], worth: Callable[[int], int] = int) -> None:
+        """Demand that the checker finds nothing wrong with what the live read model says of *events*."""
+        judge(await self.history(events, worth))
 
     async def parked(self) -> list[dict[str, Any]]:
         """List what is set aside."""

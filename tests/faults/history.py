@@ -45,6 +45,11 @@ def check(history: History) -> list[Violation]:
     return [*_check_streams(history), *_check_reads(history), *_check_fold(history)]
 
 
+def judge(history: History) -> None:
+    """Demand that nothing is wrong with *history*."""
+    assert check(history) == []
+
+
 def kinds(history: History) -> set[str]:
     """Give the kinds of violations in *history*."""
     return {each.kind for each in check(history)}

@@ -1,4 +1,4 @@
-"""The log as a test sees it at the end: every committed record of the events topic, decoded."""
+"""The log as a test sees it at the end: every committed record of the events topic, decoded, and judged beside what the store holds."""
 
 from typing import Any
 
@@ -8,6 +8,9 @@ from eventstore import KafkaSettings
 from eventstore.codec import decode
 from eventstore.log.bounds import find_bounds
 from eventstore.log.consumer import make_consumer, start_consumer
+from eventstore.postgres import PostgresEventStore
+from tests.faults.checker import examine
+from tests.faults.operations import Operation
 
 
 async def read_records(kafka: KafkaSettings) -> list[dict[str, Any]]:
@@ -29,3 +32,18 @@ async def read_records(kafka: KafkaSettings) -> list[dict[str, Any]]:
     finally:
         await consumer.stop()
     return sorted(found, key=lambda record: (record["partition"], record["offset"]))
+
+
+async def judge_log(store: PostgresEventStore, kafka: KafkaSettings) -> int:
+    """Demand that the checker finds nothing wrong with the log, each event of *store* in it once, and give how many there are."""
+    stored = [each async for each in store.read_all(decoded=False)]
+    operations = [
+        Operation("store", "ok", "append", stream=each.stream, version=each.version, event_id=str(each.id)) for each in stored
+    ]
+    for each in await read_records(kafka):
+        place = {"partition": each["partition"], "offset": each["offset"]}
+        facts = {"stream": each["subject"], "version": each["streamversion"], "event_id": each["id"]}
+        operations.append(Operation("reader", "ok", "publish", **place, **facts))
+    report = examine([*operations, Operation("reader", "ok", "caught_up")])
+    assert (report.violations, report.notes) == ([], [])
+    return len(stored)

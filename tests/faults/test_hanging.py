@@ -19,7 +19,7 @@ from eventstore.postgres import PostgresEventStore, migrate, open_engine
 from eventstore.relay import Relay
 from eventstore.settings import RelaySettings
 from tests.faults.brokers import Broker
-from tests.faults.records import read_records
+from tests.faults.records import judge_log, read_records
 from tests.stack.waiting import eventually
 
 PARTITIONS = 6
@@ -128,6 +128,7 @@ async def test_no_part_is_seen(kafka: KafkaSettings, store: PostgresEventStore, 
     await store.append(other, [RawEvent("x", {})])
     await drain(store, kafka, 4)
     assert await published(kafka) == [f"{other} {version}" for version in (1, 2, 3, 4)]
+    assert await judge_log(store, kafka) == 4
 
 
 async def test_heals_while_idle(kafka: KafkaSettings, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Parked records: whose turn it is to mend them, what people may see of them, and that each is applied once."""
 
 import asyncio
+import base64
 import os
 import signal
 
@@ -13,6 +14,7 @@ from projections.settings import ProjectionSettings
 from tests.bank import moody
 from tests.bank.moody import REFUSED
 from tests.bank.runs import ended
+from tests.faults.history import History, judge
 from tests.stack.waiting import eventually
 
 PATIENT = ProjectionSettings(look_s=0.05, poll_s=0.02, retry_attempts=0)
@@ -69,6 +71,10 @@ class Scene:
             return {}
         return {row["stream"]: row["versions"] for row in await self.runs.query("SELECT * FROM rm_moody_g1.note")}
 
+    async def judge(self, wanted):
+        """Demand that the checker finds nothing wrong with the notes of the *wanted* versions."""
+        judge(History(wanted, await self.notes()))
+
     async def parked(self, *argv):
         return await self.runs.projections("parked", *argv)
 
@@ -111,7 +117,7 @@ async def test_retry_applies_in_order(scene, log, ledger):
     assert (done.code, done.facts) == (0, {"asked": 1, "mended": 1, "left": []})
     await log.write([ledger.move("account-1")])
     await scene.settled(ledger.events)
-    assert await scene.notes() == versions(ledger)
+    await scene.judge(versions(ledger))
     assert await scene.runs.query(PARKED) == []
     kinds = {row["kind"]: row["moves"] for row in await scene.runs.query("SELECT * FROM rm_moody_g1.by_kind")}
     assert kinds == {"deposit": len(ledger.events) - 1, "fee": 1}, "tables that other keys share are right too"
@@ -280,12 +286,12 @@ async def test_masked(scene, log, ledger):
 
 
 async def test_any_bytes(scene, log, ledger, runs):
-    """Bytes that nobody can read, NUL in a key, and odd headers are parked once, with every byte, and nothing else stops (F28)."""
+    """Bytes that nobody can read and NUL are parked once, with every byte; a record without a value is nobody's; all goes on (F28)."""
     await scene.join()
     odd = ledger.move("account-1", kind="a\0b")
     bad = [("account-3", b"{"), ("account-3", b"\x00\xff"), ("account-4", b"null"), ("account-5", b'{"type": "money-moved"}')]
     await log.write([odd])
-    await log.write_raw(*bad)
+    await log.write_raw(*bad, ("account-6", None))
     await log.write([ledger.move("account-1"), ledger.move("account-2")])
 
     async def settled():
@@ -296,6 +302,9 @@ async def test_any_bytes(scene, log, ledger, runs):
     assert "NUL" in reasons["account-1"]
     values = await runs.query("SELECT value FROM projections.parked WHERE key = 'account-3' ORDER BY \"offset\"")
     assert [bytes(each["value"]) for each in values] == [b"{", b"\x00\xff"]
+    shown = await scene.parked("show", "--projection", "moody", "--key", "account-3", "--reveal", "--json")
+    assert (shown.code, base64.b64decode(shown.facts["payload"]["base64"])) == (0, b"{"), "every byte is shown, whatever it is"
+    await scene.judge({"account-2": [1]})
 
 
 async def _evict(runs):
