@@ -1,5 +1,6 @@
 """What operators do with projections that feed each other: rows explained, repaired and compared, events parked and mended."""
 
+import eventstore.cli
 import replay.cli
 from tests.bank.chained import app
 from tests.integration.replay.test_chain import APP, expect, rebuild, rows, settled, topics
@@ -67,8 +68,8 @@ async def test_mends_parked(runs, log, ledger, kafka, used_topics):
     used_topics += await topics(kafka)
 
 
-async def test_compares_readers(runs, log, ledger, kafka, used_topics):
-    """Two generations that read what two generations derived are compared at one level, although their offsets say nothing of each other."""
+async def test_compares_readers(runs, log, ledger, kafka, used_topics, tmp_path):
+    """Two generations that read what two others derived are compared at one level; from an archive of it comes the same once more."""
     await log.write(ledger.some(100))
     async with runs.worker(app):
         await settled(runs, ledger)
@@ -78,5 +79,10 @@ async def test_compares_readers(runs, log, ledger, kafka, used_topics):
         await log.write(ledger.some(20))
         await settled(runs, ledger)
         found = await ask(runs, "diff", "--projection", "alarms", "g1", "g2", "--wait", "30")
-    assert (found.code, found.facts["equal"], found.facts["apart"]) == (0, True, {}), found.err
+        assert (found.code, found.facts["equal"], found.facts["apart"]) == (0, True, {}), found.err
+    place, derived = str(tmp_path / "archive"), f"{kafka.topic_prefix}.accounts.g2.derived"
+    kept = await runs.program(eventstore.cli.main, "archive", "run", "--drain", "--topic", derived, "--to", place, "--json")
+    assert kept.facts["topics"][derived]["records"] > 0, kept.err
+    built = await rebuild(runs, "alarms", "--from-archive", place, "--no-swap")
+    assert (built.code, built.facts["verification"]["equal"]) == (0, True), built.err
     used_topics += await topics(kafka)
