@@ -24,8 +24,9 @@ async def swap_ahead(place: Place) -> set[str]:
         await hands.feed(await hands.join(Pipeline))
         seen = await _versions(place)
         reach = wait_for_workers(place.runs.engine, behind) if not place.options.get("hasty") else _reach_nothing
+        limit_s = 0.2 if not place.options.get("hasty") else 60
         with suppress(Exception):
-            await swap(place.runs.engine, behind, reach, action="swap", grace_s=9, limit_s=0.2, detail={})
+            await swap(place.runs.engine, behind, reach, action="swap", grace_s=9, limit_s=limit_s, detail={})
         return kinds(History(seen, await _versions(place)))
 
 
@@ -81,7 +82,6 @@ async def compare_behind(place: Place) -> set[str]:
 
 async def roll_back_stale(place: Place) -> set[str]:
     """A rollback to a generation that nobody has fed since the swap."""
-    place.patch.setenv("REFOLD_REPLAY_SWAP_S", "0.3")
     async with place.log() as log:
         await log.write(place.ledger.some(60))
         assert (await place.runs.rebuild()).code == 0
@@ -90,6 +90,8 @@ async def roll_back_stale(place: Place) -> set[str]:
         async with place.runs.worker(release2.app):
             await place.runs.current()
     seen = await _versions(place)
+    if not place.options.get("hasty"):
+        place.patch.setenv("REFOLD_REPLAY_SWAP_S", "0.3")
     await place.runs.replay("rollback", "--projection", "bank")
     return kinds(History(seen, await _versions(place)))
 
