@@ -158,8 +158,30 @@ async def test_heals_while_idle(kafka: KafkaSettings, store: PostgresEventStore,
     assert (settled[-1], relay.progress.restarts) == (True, 0)
 
 
-async def _has_published(relay: Relay) -> bool:
-    return relay.progress.published == 1
+async def test_nobody_waits_for_a_look(kafka: KafkaSettings, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that looks whether anything hangs publishes on meanwhile, however long the look takes."""
+    looking, stop = asyncio.Event(), asyncio.Event()
+
+    async def never(*_: object) -> dict[int, int]:
+        looking.set()
+        await asyncio.Event().wait()
+        return {}
+
+    relay = Relay(store.engine, kafka, RelaySettings(note_s=0.01))
+    running = asyncio.create_task(relay.run(stop))
+    await store.append(stream_in(ONE), [RawEvent("x", {})])
+    await eventually(lambda: _has_published(relay), "a relay at work")
+    monkeypatch.setattr("eventstore.log.hanging._find_open", never)
+    await asyncio.wait_for(looking.wait(), 60)
+    await store.append(stream_in(ONE), [RawEvent("x", {})])
+    await eventually(lambda: _has_published(relay, 2), "an event that was published", 60)
+    stop.set()
+    await asyncio.wait_for(running, 60)
+    assert relay.progress.restarts == 0
+
+
+async def _has_published(relay: Relay, events: int = 1) -> bool:
+    return relay.progress.published == events
 
 
 async def _note_nothing(*_: object) -> None:
