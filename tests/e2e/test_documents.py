@@ -2,7 +2,7 @@
 
 `file=NAME` behind ```python writes the block to a file, behind ```diff changes that file. In a console block each line after `$ `
 is run; one that ends with `&` stays in the background. The lines below it are its output, `…` standing for anything; `# exits N`
-behind a command is the exit code that it must have.
+behind a command is the exit code that it must have. A port that a page names may be somebody else's here: the reader takes a free one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from pathlib import Path
 
 import pytest
 
+from compose.ports import choose
+
 BLOCK = re.compile(r"^```(python|diff|console)(?: file=(\S+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PORT = re.compile(r"--port (\d{4,})")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -34,6 +37,8 @@ class Reader:
 
     def follow(self, page: str) -> None:
         """Do everything that *page* says."""
+        if found := PORT.search(page):
+            page = page.replace(found[1], str(choose(str(self.folder), ())))
         for language, name, text in BLOCK.findall(page):
             if language == "console":
                 self._run_all(text)
@@ -46,7 +51,7 @@ class Reader:
         """End what runs in the background, as Ctrl-C would, and give the exit codes."""
         for each in self.background:
             each.send_signal(signal.SIGINT)
-        codes = [each.wait(30) for each in self.background]
+        codes = [each.wait(60) for each in self.background]
         self.background.clear()
         return codes
 
