@@ -153,12 +153,15 @@ class Trial:
             raise VerificationFailed(
                 f"{generation} fails its checks: {'; '.join(report.failed_checks)}. The live generation still serves."
             )
-        same_code = live is not None and live.fingerprint == self._fingerprint and set(live.topics) == set(generation.topics)
+        same_code = (
+            live if live and live.fingerprint == self._fingerprint and set(live.topics) == set(generation.topics) else None
+        )
         if same_code and not report.is_explained and not choices.accept_differences:
+            aside = await self._tell_aside(same_code, generation)
             raise VerificationFailed(
                 f"{generation} was built by the same code as {live} but holds other rows: {'; '.join(map(str, report.tables))}. "
-                "Either the live rows were changed by hand, or a handler isn't deterministic, or the keys of personal data are configured "
-                "for one of them only. Swap all the same with --accept-differences.",
+                f"Either {aside}the live rows were changed by hand, or a handler isn't deterministic, or the keys of personal data are "
+                "configured for one of them only. Swap all the same with --accept-differences.",
                 **report.facts(),
             )
         async with checkout(self._engine) as connection:
@@ -167,6 +170,16 @@ class Trial:
             await add_detail(connection, generation, {"verified": True})
         reach("replay.verified")
         return generation
+
+    async def _tell_aside(self, *generations: Generation) -> str:
+        """Say which of *generations* lack records that were parked or skipped, a reason to differ that is no fault."""
+        told: list[str] = []
+        async with checkout(self._engine) as connection:
+            for each in generations:
+                rows = await (await connection.execute(load("replay", "list_aside"), {"generation": each.id})).fetchall()
+                if rows:
+                    told.append(f"it is because {each} lacks {len(rows):,} records that were parked or skipped, or ")
+        return "".join(told)
 
 
 async def require_unparked(engine: AsyncEngine, generation: Generation) -> None:

@@ -57,6 +57,17 @@ async def test_audits(runs, log, ledger):
     assert "    built from 2 records" in shown.out
 
 
+async def test_tells_aside(runs, log, ledger):
+    """Rows that differ where one generation parked what the other has are not put down to a hand or a handler alone."""
+    await log.write([ledger.move("ada", 5), ledger.move("bob", 1, "poison")])
+    await runs.serve(app)
+    await runs.query("UPDATE rm_bank_g1.balance SET cents = 6")
+    done = await runs.rebuild("--accept-parked")
+    assert (done.code, done.error["error"]) == (3, "VerificationFailed")
+    assert "bank g1 lacks 1 records that were parked or skipped" in done.error["message"]
+    assert "bank g2 lacks 1 records that were parked or skipped" in done.error["message"]
+
+
 async def test_parked_after_trial(runs, log, ledger, tmp_path):
     """Records that are parked between the verdict and the swap stop the swap, whichever way it is made; a waiver lets it through."""
     await log.write(ledger.some(20))
