@@ -44,7 +44,7 @@ class Complement:
 
     *on* are the row's columns by which it was found, *key* and *version* what was found, *until* from when the next version holds. *gives*
     are the columns that the join's function made of it. *note* says why no version was found, or why the function refuses it; *aside*
-    are changes of the same subject that would decide about the row, and have no effect because they are parked or skipped.
+    are changes of the same lineage that would decide about the row, and have no effect because they are parked or skipped.
     """
 
     past: str

@@ -19,7 +19,7 @@ from projections.fold.step import HandlerFailed, describe
 from projections.readmodels.joining import Joining
 from projections.readmodels.postgres import ReadModel
 from replay.address import Address
-from replay.versions import Subject, as_key
+from replay.versions import Lineage, as_key
 
 
 class Joined:
@@ -35,9 +35,9 @@ class Joined:
         past = {each.past.name for each in self._projection.joins}
         return sorted(tables, key=lambda each: each.name not in past)
 
-    async def find_strays(self, connection: Connection, subjects: Iterable[Subject]) -> set[Address]:
-        """Give the stored versions of *subjects*, among which may be some that no event gives."""
-        wanted, found = list(subjects), set[Address]()
+    async def find_strays(self, connection: Connection, lineages: Iterable[Lineage]) -> set[Address]:
+        """Give the stored versions of *lineages*, among which may be some that no event gives."""
+        wanted, found = list(lineages), set[Address]()
         for past in {each.past.name: each.past for each in self._projection.joins}.values():
             if mine := [point for name, point in wanted if name == past.name]:
                 joining = Joining(next(each for each in self._projection.joins if each.past is past), self._schema)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -27,17 +27,19 @@ from projections.control.generation import Generation
 from projections.declaration.projection import EVENTS, Projection
 from projections.feeding.deriving import name_topics
 from projections.fold.sheet import Sheet
+from projections.order.epoch import Order
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
 from projections.release.fingerprint import fingerprint
 from replay.address import Address, is_streamed, is_written
 from replay.cause import Origin, Teller
+from replay.floor import read_floors
 from replay.history import read_history, require_whole
 from replay.past import Past
 from replay.rehearsal import Rehearsal, opened_scratch
 from replay.settings import ReplaySettings
-from replay.sieve import Place, Sieve, Touch, Wanted
-from replay.versions import find_subjects, list_joins, list_set, name_subject, read_topics
+from replay.sieve import Floors, Place, Sieve, Touch, Wanted
+from replay.versions import find_lineages, list_joins, list_set, name_lineage, read_topics
 
 MOST = 1_000_000
 """Events behind the asked-for rows that are held in memory, to show them in the order in which they were recorded."""
@@ -51,6 +53,7 @@ class Scene:
     stored: Mapping[Address, Any]
     parked: frozenset[Place]
     left_out: frozenset[Place]
+    floors: Floors = field(default_factory=dict[str, tuple[Order, int]])
 
 
 class Explainer:
@@ -76,6 +79,8 @@ class Explainer:
         async with checkout(self._engine) as connection, every_tenant(connection, self.projection), connection.transaction():
             await connection.execute(load("replay", "begin_snapshot"))
             scene = await look(connection, self.projection, self.generation, addresses, typed=self.is_own)
+            if self.is_own:
+                scene = replace(scene, floors=await read_floors(connection, self.projection, self.generation, self._kafka))
         written = [each for each in addresses if is_written(self.projection, each.table)]
         folded = [each for each in addresses if each not in written]
         touches = await self._gather(folded, scene) if folded else {}
@@ -103,6 +108,7 @@ class Explainer:
         async with opened_keyring(self._engine) as keyring:
             opener = Opener(keyring)
             sieve = Sieve(self.projection, self._topics, wanted, opener=opener, parked=scene.parked, streams=streams)
+            sieve.set_partitions(self.generation.topics)
             count = 0
             async for batch in read_history(self._kafka, self.generation.consumer_group, {}, until, ReplaySettings().stall_s):
                 for touch in await sieve.sift(batch):
@@ -112,6 +118,8 @@ class Explainer:
                     raise PreconditionFailed(
                         f"more than {MOST:,} events reached these rows, too many to show; ask for a row of fewer"
                     )
+            for touch in sieve.finish(scene.floors):
+                found.setdefault((touch.table.name, touch.key), []).append(touch)
         for touches in found.values():
             touches.sort(key=_order)
         return found
@@ -134,10 +142,10 @@ class Explainer:
         joined = {each: row for each, row in rows.items() if row is not None and list_joins(self.projection, each.table)}
         if not joined:
             return
-        subjects = find_subjects(self.projection, ((each.table, row) for each, row in joined.items()))
-        topics = read_topics(self.projection, self._topics, {name for name, _ in subjects})
+        lineages = find_lineages(self.projection, ((each.table, row) for each, row in joined.items()))
+        topics = read_topics(self.projection, self._topics, {name for name, _ in lineages})
         until = {each: offset for each, offset in scene.vector.items() if each[0] in topics}
-        touches = await self._sift(lambda table, key: name_subject(table, key) in subjects, until, scene) if subjects else {}
+        touches = await self._sift(lambda table, key: name_lineage(table, key) in lineages, until, scene) if lineages else {}
         past = Past(self.projection, self._teller, touches, scene.left_out)
         for address, row in joined.items():
             origins[address].joins, origins[address].obstacle = past.complete(address.table, row)

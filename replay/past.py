@@ -88,8 +88,8 @@ class Past:
         since = None if held.row is None else as_point(held.key)[-1]
         found: list[Cause] = []
         for (name, key), touches in self._touches.items():
-            *subject, at = as_point(key)
-            if name != join.past.name or (*subject,) != point[:-1] or at > point[-1] or (since is not None and at <= since):
+            *lineage, at = as_point(key)
+            if name != join.past.name or (*lineage,) != point[:-1] or at > point[-1] or (since is not None and at <= since):
                 continue
             found += [self._teller.tell(each, name_aside(each, self._left_out), None) for each in touches if each.set_aside]
         return found

@@ -5,7 +5,7 @@ again on scratch tables. Then their checkpoints are locked, which
 holds them back for a moment, the few events that came meanwhile are folded too, and what differs is written in that same transaction. So a
 row is what it would be after a rebuild, at exactly the vector that the transaction finds, and no worker's write is lost.
 
-A row that joins complete depends on the versions of its subjects too. They are folded and put right with it, and it is completed from them.
+A row that joins complete depends on the versions of its lineages too. They are folded and put right with it, and it is completed from them.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ from projections.readmodels.postgres import ReadModel
 from projections.readmodels.scratch import Scratch
 from projections.release.fingerprint import fingerprint
 from replay.address import Address, is_written
+from replay.floor import read_floors
 from replay.history import read_history, require_whole
 from replay.joined import Joined
 from replay.origin import narrow, same
 from replay.rehearsal import Rehearsal, opened_scratch
 from replay.selection import Selection
 from replay.settings import ReplaySettings
-from replay.sieve import Place, Sieve, Touch, Wanted
-from replay.versions import Subject, find_subjects, list_joins, name_subject, read_topics
+from replay.sieve import Floors, Place, Sieve, Touch, Wanted
+from replay.versions import Lineage, find_lineages, list_joins, name_lineage, read_topics
 
 MOST = 200_000
 """Rows that one repair folds in memory; more are better rebuilt."""
@@ -96,8 +97,8 @@ class _Fold:
     sieve: Sieve | None = None
     """What it reads with, from the first record on: it knows what was seen of captured tables."""
     past: _Fold | None = None
-    """The versions of *subjects*, which are those of the selected rows."""
-    subjects: set[Subject] = field(default_factory=set[Subject])
+    """The versions of *lineages*, which are those of the selected rows."""
+    lineages: set[Lineage] = field(default_factory=set[Lineage])
 
     def set_parked(self, parked: frozenset[Place]) -> None:
         for each in (self, self.past):
@@ -105,6 +106,13 @@ class _Fold:
                 each.parked = parked
         if self.rehearsal is not None:
             self.rehearsal.parked = parked
+
+    def finish(self, floors: Floors) -> None:
+        """Let rows go that went without a word of the log."""
+        for each in (self, self.past):
+            if each is not None and each.sieve is not None:
+                for touch in each.sieve.finish(floors):
+                    each.take(touch)
 
     def take(self, touch: Touch) -> None:
         address = Address(touch.table, touch.key)
@@ -173,9 +181,12 @@ class Repair:
                         continue  # somebody mended parked records meanwhile
                     folding.set_parked(parked)
                     await self._go_on(until, folding, wanted, opener, selection)
+                    floors = await read_floors(connection, self.projection, self.generation, self._kafka)
+                    folding.finish(floors)
                     if self._lacks(folding):
-                        continue  # versions of another subject decide by now, and workers must not wait until they are read
+                        continue  # versions of another lineage decide by now, and workers must not wait until they are read
                     await self._fold_past(until, folding, opener, selection)
+                    folding.finish(floors)
                     await self._take_written(folding, selection)
                     return await self._settle(connection, selection, folding, samples, dry_run=dry_run)
 
@@ -186,24 +197,24 @@ class Repair:
             folding.rehearsal = Rehearsal(self.projection, self._topics, scratch, opener=opener, parked=folding.parked)
         return folding
 
-    def _find_subjects(self, folding: _Fold) -> set[Subject]:
-        return find_subjects(self.projection, ((each.table, row) for each, row in folding.rows.items()))
+    def _find_lineages(self, folding: _Fold) -> set[Lineage]:
+        return find_lineages(self.projection, ((each.table, row) for each, row in folding.rows.items()))
 
     def _lacks(self, folding: _Fold) -> bool:
         """Say whether versions decide about a row that were not read."""
-        return bool(self.projection.joins) and not self._find_subjects(folding) <= folding.subjects
+        return bool(self.projection.joins) and not self._find_lineages(folding) <= folding.lineages
 
     async def _fold_past(self, until: Vector, folding: _Fold, opener: Opener, selection: Selection) -> None:
-        """Go on with the versions that decide about the rows up to *until*; from the first on where there are more subjects than before."""
+        """Go on with the versions that decide about the rows up to *until*; from the first on where there are more lineages than before."""
         if self._lacks(folding):
-            folding.subjects |= self._find_subjects(folding)
+            folding.lineages |= self._find_lineages(folding)
             folding.past = _Fold(folding.parked)
-        past, subjects = folding.past, folding.subjects
+        past, lineages = folding.past, folding.lineages
         if past is None:
             return
-        topics = read_topics(self.projection, self._topics, {name for name, _ in subjects})
+        topics = read_topics(self.projection, self._topics, {name for name, _ in lineages})
         there = {each: offset for each, offset in until.items() if each[0] in topics}
-        await self._sift(past, there, lambda table, key: name_subject(table, key) in subjects, opener, None)
+        await self._sift(past, there, lambda table, key: name_lineage(table, key) in lineages, opener, None)
         past.until = there
         _require_few(selection, len(folding.rows) + len(past.rows), self.projection)
 
@@ -251,7 +262,9 @@ class Repair:
         return found
 
     def _make_sieve(self, wanted: Wanted, opener: Opener, parked: frozenset[Place], streams: frozenset[bytes] | None) -> Sieve:
-        return Sieve(self.projection, self._topics, wanted, opener=opener, parked=parked, streams=streams)
+        sieve = Sieve(self.projection, self._topics, wanted, opener=opener, parked=parked, streams=streams)
+        sieve.set_partitions(self.generation.topics)
+        return sieve
 
     async def _fold_to(self, until: Vector, folding: _Fold, wanted: set[Address], opener: Opener) -> None:
         """Go on with *folding* up to *until*."""
@@ -280,7 +293,7 @@ class Repair:
         """Compare with what is stored, write what differs, and leave an audit row, in the caller's transaction."""
         past = folding.past or _Fold(folding.parked)
         versions = {each: row for each, row in past.rows.items() if row is not None}
-        rows = {**dict.fromkeys(await self._joined.find_strays(connection, folding.subjects)), **versions, **folding.rows}
+        rows = {**dict.fromkeys(await self._joined.find_strays(connection, folding.lineages)), **versions, **folding.rows}
         outcome = Outcome(len(rows), folding.events + past.events, failed=folding.failed + past.failed)
         outcome.versions = len(rows) - len(folding.rows)
         outcome.vector = {f"{topic}[{number}]": offset for (topic, number), offset in sorted(folding.until.items())}

@@ -17,10 +17,13 @@ from projections.declaration.table import Table
 from projections.fold.fold import Folder
 from projections.fold.route import ADDS
 from projections.fold.step import Plan, make_rows
+from projections.order.epoch import NOTHING, Order
 
 Wanted = Callable[[Table[Any], Any], bool]
 Place = tuple[str, int, int]
 """Topic, partition, offset."""
+Floors = Mapping[str, tuple[Order, int]]
+"""By topic of several partitions: below which order, a place of what time, no row exists any more."""
 
 
 class Touch(NamedTuple):
@@ -71,6 +74,11 @@ class Sieve:
         self._wanted = wanted
         self.parked = parked
         self._streams = streams
+        self._last: dict[str, Record] = {}
+
+    def set_partitions(self, counts: Mapping[str, int]) -> None:
+        """Say how many partitions each topic has."""
+        self._folder.set_partitions(counts)
 
     async def sift(self, batch: Mapping[Partition, Sequence[Record]]) -> list[Touch]:
         """Give the touches of *batch*, in order within each partition."""
@@ -84,9 +92,37 @@ class Sieve:
             if self._opener is not None:
                 await self._opener.prepare([each.value for each in kept])
             plan = self._folder.read(kept)
-            self._folder.admit(plan)
+            self._admit(plan)
             found += self._pick(plan)
         return found
+
+    def finish(self, floors: Floors) -> list[Touch]:
+        """Give the touches by which rows went that were below *floors* when no partition held them any more.
+
+        Where a topic has several partitions, the end of a snapshot in one of them says nothing: the generation alone knows what came of it.
+        """
+        found: list[Touch] = []
+        for topic, ledger in self._folder.ledgers.items():
+            history, (floor, at) = ledger.history, floors.get(topic, (NOTHING, 0))
+            if floor > history.floor and topic in self._last:
+                history.raise_floor(floor, at)
+                gone = self._folder.remove(topic, ledger.find_gone(ledger.sheet.rows.values()))
+                history.swept = history.floor
+                found += self._pick(Plan([self._last[topic]], gone.steps))
+        return found
+
+    def _admit(self, plan: Plan) -> None:
+        """Let ordered sources decide; what was set aside is laid out, and was not seen, as in the generation."""
+        if plan.ledger is None:
+            self._folder.admit(plan)
+            return
+        places = ((index, (each.topic, each.partition, each.offset)) for index, each in enumerate(plan.records))
+        aside = [index for index, place in places if place in self.parked] if self.parked else []
+        plan.places = [each for each in plan.places if each[0] not in aside or not (each[2].act == "sweep" or each[2].ends)]
+        self._folder.admit(plan)
+        for index in reversed(aside):
+            plan.take_back(index)
+        self._last |= {each.topic: each for index, each in enumerate(plan.records) if index not in aside}
 
     def _pick(self, plan: Plan) -> list[Touch]:
         found: list[Touch] = []

@@ -1,7 +1,7 @@
 """The versions that decide about joined rows: whose they are, and which of them held. Pure.
 
-A row that is joined under a currency depends on the versions of this currency and on no others; they are its *subject*. So a row is known
-from its own events and from those of its subjects, however large the table of versions is.
+A row that is joined under a currency depends on the versions of this currency and on no others; they are its *lineage*. So a row is known
+from its own events and from those of its lineages, however large the table of versions is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from projections.declaration.join import Join, Point, as_point
 from projections.declaration.projection import Projection
 from projections.declaration.table import Table
 
-Subject = tuple[str, Point]
+Lineage = tuple[str, Point]
 """The table of versions, and their key without the time."""
 
 
@@ -37,9 +37,9 @@ def list_set(projection: Projection, table: Table[Any]) -> list[str]:
     return [name for each in list_joins(projection, table) for name in each.sets]
 
 
-def find_subjects(projection: Projection, rows: Iterable[tuple[Table[Any], Any]]) -> set[Subject]:
-    """Give the subjects of *rows*, each with its table; None is no row, and has none."""
-    found: set[Subject] = set()
+def find_lineages(projection: Projection, rows: Iterable[tuple[Table[Any], Any]]) -> set[Lineage]:
+    """Give the lineages of *rows*, each with its table; None is no row, and has none."""
+    found: set[Lineage] = set()
     for table, row in rows:
         if row is not None:
             points = ((each, each.find_point(row)) for each in list_joins(projection, table))
@@ -47,8 +47,8 @@ def find_subjects(projection: Projection, rows: Iterable[tuple[Table[Any], Any]]
     return found
 
 
-def name_subject(table: Table[Any], key: Any) -> Subject:
-    """Give the subject of the version under *key*."""
+def name_lineage(table: Table[Any], key: Any) -> Lineage:
+    """Give the lineage of the version under *key*."""
     return table.name, as_point(key)[:-1]
 
 

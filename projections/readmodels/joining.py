@@ -60,9 +60,9 @@ class Joining:
         cursor = await connection.execute(self._then, _arrays(points))
         return {points[number - 1]: make(*values) for number, *values in await cursor.fetchall()}
 
-    async def find_versions(self, connection: Connection, subjects: list[Point]) -> list[Point]:
-        """Give the keys of all versions under *subjects*, which are versions' keys without the time."""
-        cursor = await connection.execute(self._stored, _arrays(subjects) if self.join.on else [])
+    async def find_versions(self, connection: Connection, lineages: list[Point]) -> list[Point]:
+        """Give the keys of all versions under *lineages*, which are versions' keys without the time."""
+        cursor = await connection.execute(self._stored, _arrays(lineages) if self.join.on else [])
         return [tuple(each) for each in await cursor.fetchall()]
 
     async def find_touched(self, connection: Connection, versions: list[Point]) -> AsyncIterator[list[tuple[Point, Any]]]:
@@ -82,7 +82,7 @@ def _pick(past: Table[Any]) -> sql.Composed:
 
 
 def _choose(past: Table[Any], named: Sequence[str]) -> sql.Composable:
-    """Compose what picks the versions whose columns *named* are in one array a column; without any, all are of one subject."""
+    """Compose what picks the versions whose columns *named* are in one array a column; without any, all are of one lineage."""
     if not named:
         return sql.SQL("true")
     return sql.SQL("({}) IN (SELECT * FROM unnest({}))").format(_list("past", named), _take(past, named))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -81,6 +81,24 @@ async def rebuild(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return json.loads(printed.out)
 
 
+async def churn(source: Source, stopping: asyncio.Event) -> None:
+    """Truncate and fill the table again and again."""
+    while not stopping.is_set():
+        source.sql.execute("TRUNCATE good")
+        source.sql.execute(FILL, (1, 9))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), 0.02)
+
+
+async def ask(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
+    """Ask about rows, and give the answer."""
+    capsys.readouterr()
+    code = await asyncio.to_thread(replay.cli.main, [*argv, "--projection", "goods", "--app", APP, "--json"])
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    return json.loads(printed.out)
+
+
 @pytest.mark.parametrize("partitions", [1, 3])
 async def test_goods(shop: Source, capsys: pytest.CaptureFixture[str], partitions: int) -> None:
     """What was truncated is gone, what came after is there; rows that went while nobody listened go when the table is read anew."""
@@ -117,8 +135,20 @@ async def test_goods(shop: Source, capsys: pytest.CaptureFixture[str], partition
         assert await shop.run("resume", "operations") == 0
         await settled(shop, "a snapshot taken anew")
         before = await rebuild(capsys)
+        stopping = asyncio.Event()
+        churning = asyncio.create_task(churn(shop, stopping))
+        mended = [(await ask(capsys, "repair", "--since", "2020-01-01"))["changed"] for _ in range(2)]
+        stopping.set()
+        await churning
+        assert mended == [0, 0], "what was truncated while the repair read on is gone for it too"
+        shop.sql.execute("UPDATE good SET price = 1000")
+        await settled(shop, "rows after all of them")
     assert before["state"] == "live", before
     assert before["verification"]["equal"], before
+    [(kind,)] = look(shop, "SELECT min(kind) FROM {}.kind")
+    why = await ask(capsys, "why", f"kind={kind}")
+    assert why["agrees"], why
+    assert "truncate" in {each["data"].get("swept") for each in why["causes"]}
 
 
 async def _drop_slot(source: Source) -> bool:

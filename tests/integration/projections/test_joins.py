@@ -28,7 +28,7 @@ from projections.testing import Fold
 from replay.cause import Teller
 from replay.past import Past
 from replay.sieve import Sieve, Touch
-from replay.versions import find_subjects, list_set, name_subject
+from replay.versions import find_lineages, list_set, name_lineage
 from tests.bank.events import MoneyMoved
 from tests.properties.projections.test_order import Rec
 
@@ -258,14 +258,14 @@ async def sift(logs: dict[tuple[str, int], list[Rec]], dice: Random, wanted: Any
 
 
 async def test_told_from_the_log():
-    """What explains a row works out the same as workers store, from its own records and from those of its subjects alone."""
+    """What explains a row works out the same as workers store, from its own records and from those of its lineages alone."""
     teller, nothing = Teller(veiled=False), frozenset[Any]()
     for seed in range(STORIES * 10):
         logs, expected = tell(Random(seed))
         touches = await sift(logs, Random(seed), lambda table, _: table is sales)
         folded = {key: teller.retell(mine, nothing, list_set(projection, sales))[1] for (_, key), mine in touches.items()}
-        subjects = find_subjects(projection, ((sales, row) for row in folded.values()))
-        past = await sift(logs, Random(seed + 1), lambda table, key: table is rates and name_subject(table, key) in subjects)  # noqa: B023
+        lineages = find_lineages(projection, ((sales, row) for row in folded.values()))
+        past = await sift(logs, Random(seed + 1), lambda table, key: table is rates and name_lineage(table, key) in lineages)  # noqa: B023
         told = Past(projection, teller, past, nothing)
         for number, row in folded.items():
             [join], obstacle = told.complete(sales, row)
