@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import pytest
@@ -21,6 +22,7 @@ from projections.release.fingerprint import fingerprint
 from tests.bank.chained import AccountOverdrawn, accounts, alarms, app, ranks
 from tests.bank.events import MoneyMoved
 from tests.bank.log import Ledger
+from tests.bank.records import TOPICS, lay_out
 
 
 @event("hidden-noted", version=1)
@@ -188,3 +190,44 @@ def test_ignores_batches(seed, count, cuts):
     assert [each["derivedlast"] for each in whole] == [
         here != there for here, there in zip(causes, [*causes[1:], None], strict=False)
     ]
+
+
+@dataclass
+class Loose:
+    stream: str
+    number: int = 0
+    when: datetime | None = None
+
+
+@dataclass(slots=True)
+class Deep:
+    stream: str
+    numbers: list[int]
+
+
+@pytest.mark.parametrize("row", [Thing("a", 1), Loose("a", 1), Deep("a", [1])], ids=["slots", "plain", "deep"])
+def test_keeps_the_past(row):
+    """What a row was before stays as it was, whatever its handler does to the row itself or to what it holds."""
+    projection = Projection("kept")
+    table = projection.table(type(row), key="stream")
+    seen = []
+
+    @table.on(MoneyMoved)
+    def change(moved, held):
+        if held is None:
+            return row
+        if isinstance(held, Deep):
+            held.numbers.append(2)
+        else:
+            held.number += 1
+        return held
+
+    table.emits(ThingDerived)(lambda before, after: seen.append((repr(before), repr(after))))
+    ledger = Ledger()
+    for _ in range(2):
+        ledger.move("a", 5)
+    first = repr(row)
+    folder = Folder(projection, TOPICS, complete=True)
+    folder.fold(folder.read(lay_out(ledger.events)[0]))
+    assert seen == [("None", first), (first, repr(row))]
+    assert first != repr(row)
