@@ -1,8 +1,13 @@
-"""Protecting the live generation during a build: look how far it is behind, and let the build rest when that is too far."""
+"""Protecting the live generation during a build: look how far it is behind, and let the build rest when that is too far.
+
+As soon as somebody is seen to feed it, the build gives way on its own machine too, to the workers, the relay and the servers that may run
+there. Where a processor is free that costs nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -61,4 +66,13 @@ class Guard:
         now = time.monotonic()
         self.lag.observe(now, ends, seen)
         far = self.lag.records > self._settings.live_lag_records or self.lag.seconds > self._settings.live_lag_s
-        self.pace.judge(too_far=far and self.lag.is_fed(now))
+        fed = self.lag.is_fed(now)
+        self.pace.judge(too_far=far and fed)
+        if fed:
+            give_way(self._settings.nice)
+
+
+def give_way(nice: int) -> None:
+    """Let others have the processor before this thread, and those that it starts from now on. Safe to repeat."""
+    if hasattr(os, "setpriority") and os.getpriority(os.PRIO_PROCESS, 0) < nice:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)

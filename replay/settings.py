@@ -53,6 +53,13 @@ class ReplaySettings(BaseSettings):
         description="Seconds that the live generation may be behind while another is built; above it the build slows down. "
         "Env REFOLD_REPLAY_LIVE_LAG_S.",
     )
+    nice: int = Field(
+        default=10,
+        ge=0,
+        le=19,
+        description="How far a build gives way to everybody else on its machine while a live generation is fed beside it: its nice value, "
+        "0 = not at all. Env REFOLD_REPLAY_NICE.",
+    )
     swap_s: float = Field(
         default=15.0,
         gt=0,

@@ -82,5 +82,6 @@ def runs(
 ) -> Runs:
     """Give the bank, ready to run."""
     monkeypatch.setenv("REFOLD_REPLAY_HANDOVER_S", "0")
+    monkeypatch.setenv("REFOLD_REPLAY_NICE", "0")  # replays run in threads of the tests' own process
     monkeypatch.setenv("REFOLD_PROJECTIONS_LOOK_S", "0.05")
     return Runs(engine, kafka, postgres_dsn, capsys)

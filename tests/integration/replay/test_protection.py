@@ -2,11 +2,16 @@
 
 import asyncio
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
+from pydantic import SecretStr
 
+from eventstore import PostgresSettings
 from eventstore.log.admin import Admin
 from eventstore.log.producer import TransactionalProducer
+from eventstore.postgres import open_engine
 from replay.guard import Guard
 from replay.settings import ReplaySettings
 from tests.bank.oracle import expect
@@ -33,6 +38,34 @@ async def test_yields(runs, log, ledger):
         await runs.current()
     await guard.look()
     assert (guard.pace.share, guard.lag.records) == (0.35, 0)
+
+
+async def test_gives_way(runs, log, ledger):
+    """A build beside a live generation that is fed leaves the processor to others first; beside one that nobody feeds it does not."""
+    await log.write(ledger.some(40))
+    await runs.serve(app)
+
+    async def build(*, fed):
+        engine = open_engine(PostgresSettings(dsn=SecretStr(runs.dsn)), application="guard")
+        guard = Guard(engine, "bank", runs.kafka, ReplaySettings(nice=7))
+        for _ in range(2):
+            await guard.look()
+            if fed:
+                await runs.query("UPDATE projections.checkpoint SET seen_offset = seen_offset + 1")
+        await engine.dispose()
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
+    def work(*, fed):
+        return asyncio.run(build(fed=fed))  # a thread has a priority of its own, and takes it along
+
+    assert await asyncio.to_thread(in_thread, work, fed=False) < 7
+    assert await asyncio.to_thread(in_thread, work, fed=True) == 7
+
+
+def in_thread(work, **given):
+    """Do *work* in a thread that ends with it."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work, **given).result()
 
 
 async def test_names_blocker(runs, log, ledger):
