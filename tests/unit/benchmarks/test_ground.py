@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks import ground
+from benchmarks import ground, swap, targets, visible
 from benchmarks.replay import TARGETS, TEXTS, show, write_rows
 
 PROGRAM = """
@@ -49,3 +49,12 @@ def test_writes_rows() -> None:
         "| bare aiokafka + orjson loop, no writes | 262,000 | 1 |",
         "| refold, a balance per key | 262,000 | 1 |",
     ]
+
+
+def test_shows_targets() -> None:
+    """What is promised of swaps and of what becomes visible is said with its figure, met or missed."""
+    read = {"reads while swapping, ms": {"p50": 3.0, "p99": 51.0}, "half reads": [], "back in time": [], "errors": ["late"]}
+    said = [line.split()[0] for line in targets.show(swap.list_targets(read)).splitlines()]
+    assert said == ["MISSED", "met", "met", "MISSED"]
+    seen = {"in peace, ms": {"visible": {"p99": 80.0}}, "beside / in peace": {"p50": 1.1, "p99": 2.5}}
+    assert [each.is_met for each in visible.list_targets(seen)] == [True, True, False]
