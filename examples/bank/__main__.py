@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Sequence
 
 import sqlalchemy as sa
 
+from eventstore.errors import RefoldError, TimedOut
 from eventstore.postgres import PostgresEventStore
-from eventstore.repository import Handled, Repository
+from eventstore.repository import Handled, Loaded, Repository
 from examples.bank.accounts import Account, AccountCommand, AccountEvent, Deposit, Open, Refused, Send, accounts
 from examples.bank.release1 import app, balance, balances
 from projections.serving import ReadModels
@@ -50,17 +52,28 @@ async def race(given: argparse.Namespace, bank: Bank, _: ReadModels) -> None:
 
 async def settle(given: argparse.Namespace, bank: Bank, models: ReadModels) -> None:
     """Wait until every transfer between these accounts has arrived or come back, and the balances have it."""
-    while True:
-        found = [await bank.load(each) for each in (given.account, given.to)]
-        seen = frozenset[str]().union(*(each.state.seen for each in found))
-        sent = {each.removeprefix("sent ") for each in seen if each.startswith("sent ")}
-        if all(f"arrived {each}" in seen or f"returned {each}" in seen for each in sent):
-            break
-        await asyncio.sleep(0.05)
+    found: list[Loaded[Account]] = []
+    try:
+        async with asyncio.timeout(60):
+            while not found or find_open(found):
+                found = [await bank.load(each) for each in (given.account, given.to)]
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise TimedOut(
+            f"after 60 s on their way still: {', '.join(find_open(found))}. Is `eventstore processes run --app "
+            "examples.bank.transfers:app` running?"
+        ) from None
     for each in found:
         assert each.token is not None
         await models.wait_for(each.token, balances, timeout_s=60)
     print(", ".join(f"{name} has {each.state.cents} cents" for name, each in zip((given.account, given.to), found, strict=True)))
+
+
+def find_open(found: Sequence[Loaded[Account]]) -> list[str]:
+    """Name the transfers that were sent, and have neither arrived nor come back."""
+    seen = frozenset[str]().union(*(each.state.seen for each in found))
+    sent = sorted(each.removeprefix("sent ") for each in seen if each.startswith("sent "))
+    return [each for each in sent if f"arrived {each}" not in seen and f"returned {each}" not in seen]
 
 
 async def show(_: argparse.Namespace, __: Bank, models: ReadModels) -> None:
@@ -99,6 +112,9 @@ def main() -> None:
         asyncio.run(run(given, given.do))
     except Refused as refusal:
         raise SystemExit(f"refused: {refusal}") from None
+    except RefoldError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
 
 
 if __name__ == "__main__":

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
+from collections.abc import Coroutine
 
+from eventstore.errors import RefoldError
 from eventstore.postgres import PostgresEventStore
 from eventstore.repository import Repository
-from examples.orders.ordering import OrderCommand, Receive, Ship, Withdraw, orders
+from examples.orders.ordering import OrderCommand, Receive, Refused, Ship, Withdraw, orders
 from examples.orders.read_models import app, customer_cache, customer_ranks, order_book, order_search
 from projections.serving import ReadModels, Sinks
 
@@ -64,16 +67,26 @@ def main() -> None:
             command.add_argument(each, type=int if each == "cents" else str)
         if verb == "receive":
             command.add_argument("items", nargs="+")
-    given = parser.parse_args()
+    try:
+        asyncio.run(choose(parser.parse_args()))
+    except Refused as refusal:
+        raise SystemExit(f"refused: {refusal}") from None
+    except RefoldError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+def choose(given: argparse.Namespace) -> Coroutine[None, None, None]:
+    """Give the work that the arguments ask for."""
     match given.verb:
         case "find":
-            asyncio.run(find(given.words))
+            return find(given.words)
         case "top":
-            asyncio.run(top())
+            return top()
         case "sample":
-            asyncio.run(record(*SAMPLE))
+            return record(*SAMPLE)
         case _:
-            asyncio.run(record((given.order, compose(given))))
+            return record((given.order, compose(given)))
 
 
 def compose(given: argparse.Namespace) -> OrderCommand:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -24,15 +25,20 @@ from examples.orders.ordering import OrderCommand, Receive, Refused, Ship, order
 from examples.orders.read_models import app as projections
 from examples.orders.read_models import customer_cache, order_search, revenue
 from projections.serving import ReadModels, Sinks
-from projections.web import ReadModelMiddleware, note_write, read_session
+from projections.web import Policy, ReadModelMiddleware, note_write, read_session
 
+RECEIVE = TypeAdapter(Receive)
 engine = open_engine(application="shop")
 sinks = Sinks(engine)
 
 
 async def receive(request: Request) -> Response:
-    """Take an order in."""
-    return await _record(request, Receive(**await request.json()))
+    """Take an order in. What is no order is refused here: an event stays for ever."""
+    try:
+        wanted = RECEIVE.validate_json(await request.body(), strict=True)
+    except ValidationError as error:
+        return _answer({"error": error.errors(include_url=False, include_input=False)}, 422)
+    return await _record(request, wanted)
 
 
 async def ship(request: Request) -> Response:
@@ -98,6 +104,6 @@ app = Starlette(
         Route("/customers/{name}", show_customer),
         Route("/revenue", list_revenue),
     ],
-    middleware=[Middleware(ReadModelMiddleware, models=ReadModels(engine, projections))],
+    middleware=[Middleware(ReadModelMiddleware, models=ReadModels(engine, projections), policy=Policy(release="1"))],
     lifespan=_lifespan,
 )

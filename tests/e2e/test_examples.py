@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +47,29 @@ def test_orders(shopper: Reader) -> None:
         assert browser.put("/orders/order-9/shipment").status_code == 201
         assert decode(browser.get("/orders", params={"q": "status:shipped"}).content)["total"] == 2
         assert browser.put("/orders/order-8/shipment").status_code == 409
+        for wrong in ({"customer": "joan"}, order | {"cents": "much"}):
+            assert browser.put("/orders/order-8", json=wrong).status_code == 422
+        page = browser.get("/customers")
+        assert browser.get("/customers", headers={"If-None-Match": page.headers["etag"]}).status_code == 304
+    assert "Traceback" not in log.read_text()
     assert set(shopper.stop()) == {0}
+
+
+def test_says_what_is_wrong(reader: Reader) -> None:
+    """The examples end with a sentence and an exit code where something is refused or missing, and never with a traceback."""
+    reader.environment["PYTHONPATH"] = str(REPOSITORY)
+    assert "run `eventstore migrate`" in complain(reader, "examples.bank", "balances", code=3)
+    reader._run("eventstore migrate", [], 0)
+    assert "does not allow" in complain(reader, "examples.orders", "ship", "order-99", code=1)
+    assert "no generation of customer-ranks is live yet" in complain(reader, "examples.orders", "top", code=3)
+
+
+def complain(reader: Reader, module: str, *argv: str, code: int) -> str:
+    """Run a program that must end with *code*, and give what it says about that."""
+    command = [sys.executable, "-m", module, *argv]
+    done = subprocess.run(command, cwd=reader.folder, env=reader.environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    return done.stderr
 
 
 def test_bank(reader: Reader) -> None:
