@@ -93,7 +93,8 @@ class ReadModels:
         missing = [each.name for each in self.app if each.name not in live]
         if missing:
             raise PreconditionFailed(
-                f"no generation of {', '.join(missing)} is live yet: start `projections run`, or `replay --projection {missing[0]}`",
+                f"no generation of {', '.join(missing)} is live yet: start `projections run`, or `replay --projection {missing[0]} "
+                "--from-beginning`",
                 missing=missing,
             )
         return live

@@ -91,7 +91,7 @@ class Sinks:
         found: Mapping[str, Generation] = session.info["generations"] if session is not None else await self._find_live()
         if name not in found:
             raise PreconditionFailed(
-                f"no generation of {name} is live yet: start `projections run`, or `replay --projection {name}`"
+                f"no generation of {name} is live yet: start `projections run`, or `replay --projection {name} --from-beginning`"
             )
         return found[name]
 
