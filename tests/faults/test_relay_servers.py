@@ -64,6 +64,8 @@ async def test_unanswered_request(broker: Broker, topic_prefix: str, monkeypatch
             await admin.topics()
             connected.append(admin)
             monkeypatch.setattr(admin._client._client, "_request_timeout_ms", 1000)
+            for each in admin._client._client._conns.values():
+                monkeypatch.setattr(each, "_request_timeout", 1.0)
             async with broker.stopped():
                 await admin.create_topic(settings.events_topic, 1)
 
