@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import PreconditionFailed, VerificationFailed
@@ -30,7 +31,7 @@ from projections.release.loss import read_lost
 from replay.build import Builder
 from replay.progress import Reporter
 from replay.settings import ReplaySettings
-from replay.verify import Report, compare, tell_sample
+from replay.verify import WITHHELD, Report, compare, tell_sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +139,15 @@ class Trial:
             if self._projection.has_tenants:
                 await bound.exec_driver_sql(load("projections", "act_for_all"))
             for check in self._projection.checks:
-                found = (await bound.execute(check.query().limit(3))).mappings().all()
+                try:
+                    found = (await bound.execute(check.query().limit(3))).mappings().all()
+                except DBAPIError as error:
+                    await bound.rollback()
+                    failed.append(f"{check.name} can't be asked: {error.orig}")
+                    continue
                 if found:
-                    failed.append(f"{check.name}: {[dict(each) for each in found]}")
+                    shown = WITHHELD if self._projection.has_personal else [dict(each) for each in found]
+                    failed.append(f"{check.name}: {shown}")
         return failed
 
     async def judge(self, generation: Generation, report: Report, choices: Choices) -> Generation:

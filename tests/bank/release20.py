@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from projections import Projection, Projections
 from tests.bank.events import AccountClosed, MoneyMoved
 
@@ -29,6 +31,18 @@ def moved(event: MoneyMoved, row: Balance | None) -> Balance:
 @balance.on(AccountClosed)
 def closed(event: AccountClosed, row: Balance | None) -> None:
     return None
+
+
+@bank.check
+def unlucky() -> sa.Select[tuple[str, int]]:
+    """Nobody may own 13 cents."""
+    return sa.select(balance.table.c.account, balance.table.c.cents).where(balance.table.c.cents == 13)
+
+
+@bank.check
+def unasked() -> sa.Select[tuple[int]]:
+    """Balances are divided by one less than two, or nothing."""
+    return sa.select(balance.table.c.cents).where(1 / (balance.table.c.cents - 17) > 2)
 
 
 app = Projections(bank)

@@ -57,6 +57,19 @@ async def test_audits(runs, log, ledger):
     assert "    built from 2 records" in shown.out
 
 
+@pytest.mark.parametrize(
+    ("cents", "said"), [(13, "unlucky: [{'account': 'ada', 'cents': 13}]"), (17, "unasked can't be asked: division by zero")]
+)
+async def test_checks(runs, log, ledger, cents, said):
+    """What a user's check finds stops the swap and is shown, and so does a check that the server can't answer."""
+    await log.write([ledger.move("ada", cents)])
+    await runs.serve(app)
+    done = await runs.rebuild(release=20)
+    assert (done.code, done.error["error"]) == (3, "VerificationFailed")
+    assert said in done.error["message"]
+    assert await runs.states() == {2: "caught_up", 1: "live"}
+
+
 async def test_tells_aside(runs, log, ledger):
     """Rows that differ where one generation parked what the other has are not put down to a hand or a handler alone."""
     await log.write([ledger.move("ada", 5), ledger.move("bob", 1, "poison")])
