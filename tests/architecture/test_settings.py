@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings
 
 UNITS = re.compile(
     r"\b(seconds?|minutes?|bytes?|mib|connections?|events?|rows?|records?|partitions?|copies|port|attempts?|how often|requests?|lines?|"
-    r"streams?|tags?|items?|appends?|groups?)\b",
+    r"streams?|tags?|items?|appends?|groups?|steps?)\b",
     re.IGNORECASE,
 )
 
