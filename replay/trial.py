@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.errors import PreconditionFailed, VerificationFailed
 from eventstore.moments import reach
 from eventstore.postgres.engine import checkout
+from eventstore.postgres.refusals import driver_error, is_gone
 from eventstore.postgres.statements import load
 from projections.control.catalogue import add_detail, find_live, move
 from projections.control.checkpoint import has_reached, read_vector
@@ -140,10 +140,13 @@ class Trial:
                 await bound.exec_driver_sql(load("projections", "act_for_all"))
             for check in self._projection.checks:
                 try:
-                    found = (await bound.execute(check.query().limit(3))).mappings().all()
-                except DBAPIError as error:
-                    await bound.rollback()
-                    failed.append(f"{check.name} can't be asked: {error.orig}")
+                    async with bound.begin_nested():
+                        found = (await bound.execute(check.query().limit(3))).mappings().all()
+                except Exception as error:
+                    refused = driver_error(error)
+                    if refused is None or is_gone(error):
+                        raise
+                    failed.append(f"{check.name} can't be asked: {refused}")
                     continue
                 if found:
                     shown = WITHHELD if self._projection.has_personal else [dict(each) for each in found]
