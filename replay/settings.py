@@ -57,8 +57,8 @@ class ReplaySettings(BaseSettings):
         default=10,
         ge=0,
         le=19,
-        description="How far a build gives way to everybody else on its machine while a live generation is fed beside it: steps of its nice "
-        "value, a number up to 19; 0 = not at all. Env REFOLD_REPLAY_NICE.",
+        description="How far a build gives way to everybody else on its machine while a live generation is fed beside it: steps of its "
+        "nice value, a number up to 19; 0 = not at all. Env REFOLD_REPLAY_NICE.",
     )
     swap_s: float = Field(
         default=15.0,
