@@ -85,7 +85,7 @@ class Supervisor:
                 try:
                     await self.look()
                 except Transient as error:
-                    self._tell(("away", str(error)), f"the catalogue can't be read, feeding goes on: {error}")
+                    self._tell(("away", str(error)), f"a look at what is live was cut short, feeding goes on: {error}")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), self._settings.look_s)
         finally:
