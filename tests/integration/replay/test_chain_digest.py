@@ -50,7 +50,7 @@ async def digests(runs):
 
 
 async def test_same_digests(runs, log, ledger, kafka, used_topics):
-    """Two live workers, small batches in two processes, and builds that died while they folded, derived and published give the same rows."""
+    """Two live workers, small batches in two processes, and builds that died at three points give the same rows."""
     async with runs.worker(app), runs.worker(app):
         for _ in range(5):
             await log.write(ledger.some(50))
