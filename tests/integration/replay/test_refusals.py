@@ -169,24 +169,6 @@ async def test_interrupted(runs, log, ledger, tmp_path):
     assert (await runs.rebuild(release=2)).facts["generation"] == 2
 
 
-async def test_interrupted(runs, log, ledger, tmp_path):
-    """Ctrl-C ends a replay with 130 and says what stays and how to go on; what was live serves, and the same command goes on."""
-    await log.write(ledger.some(50))
-    assert (await runs.rebuild()).code == 0
-    asleep = tmp_path / "asleep"
-    child = runs.child(*REPLAY, release=2, REFOLD_PAUSE_AT=f"replay.building:{asleep}")
-    async with ended(child):
-        await eventually(lambda: exists(asleep), "the build sleeps", 60)
-        child.send_signal(signal.SIGINT)
-        child.send_signal(signal.SIGCONT)
-        said = (await asyncio.to_thread(child.communicate))[0]
-    assert child.returncode == 130, said
-    assert "the same command goes on from there" in said
-    assert "Traceback" not in said
-    assert await runs.states() == {2: "building", 1: "live"}
-    assert (await runs.rebuild(release=2)).facts["generation"] == 2
-
-
 async def test_crowd(runs, log, ledger):
     """Of four operators who start at once each either does its work alone or is told who is at it: no swap is done twice at once (F36)."""
     await log.write(ledger.some(100))

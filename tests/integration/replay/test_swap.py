@@ -61,8 +61,8 @@ async def test_rollback_waits_for_nobody(runs, log, ledger, monkeypatch):
     await log.write(ledger.some(50))
     async with runs.worker(release2.app):
         await runs.current()
-    done = await runs.replay("rollback", "--projection", "bank")
     monkeypatch.setenv("REFOLD_REPLAY_SWAP_S", "0.3")
+    done = await runs.replay("rollback", "--projection", "bank")
     assert (done.code, done.error["error"]) == (3, "PreconditionFailed")
     assert await runs.states() == {2: "live", 1: "retired"}
 
