@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from eventstore.errors import UsageError
@@ -17,7 +17,6 @@ from eventstore.log.bounds import find_offsets
 from eventstore.settings import KafkaSettings
 from projections.control.checkpoint import Partition, Vector
 from projections.control.generation import UNFINISHED, Generation
-from replay.selection import parse_time
 
 _OFFSET = re.compile(r"^(?:(?P<topic>[\w.-]+):)?(?P<partition>\d+)=(?P<offset>\d+)$")
 
@@ -88,3 +87,12 @@ def parse_offsets(asked: str, ends: Mapping[Partition, int]) -> Vector:
             raise UsageError(f"{part!r} is not in the log, which has {there}")
         vector[place] = int(match["offset"])
     return vector
+
+
+def parse_time(text: str) -> datetime:
+    """Read an ISO time; without a zone it is UTC. Raises UsageError."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no time: write 2026-01-31T12:00:00Z or 2026-01-31") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -18,8 +18,8 @@ from eventstore.errors import VerificationFailed
 from eventstore.settings import KafkaSettings, PostgresSettings, RelaySettings
 from projections.cli import opened_engine, require_app
 from projections.settings import ProjectionSettings
-from replay.agreement import Verifier
 from replay.recovery import Recovered, Recovery
+from replay.verification.agreement import Verifier
 
 
 def declare(commands: Any) -> None:

@@ -26,7 +26,7 @@ from projections.declaration.registry import Projections
 from projections.feeding.deriving import bind_topics, name_topics
 from projections.release.fingerprint import fingerprint
 from replay.bound import is_bounded
-from replay.build import Builder
+from replay.construction.builder import Builder
 from replay.cutover import Reaching, wait_for_workers
 
 POLL_S = 0.05

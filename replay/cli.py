@@ -30,22 +30,23 @@ from projections.copies import follow, show_live
 from projections.declaration.projection import Projection
 from projections.readmodels.views import move_views
 from projections.settings import ProjectionSettings
-from replay import part
 from replay.audit import tell_move
 from replay.bound import is_bounded
 from replay.chain import describe_chain, wait_level
+from replay.choice import Choices
 from replay.collect import collect
-from replay.contrast import find_generation
+from replay.construction import part
+from replay.construction.crew import find_obstacle
+from replay.construction.member import enlisted
 from replay.cost import require_room
-from replay.crew import find_obstacle
 from replay.cutover import swap
 from replay.inquiry import add_inquiries
-from replay.member import enlisted
 from replay.operator import operating
 from replay.progress import Reporter
 from replay.run import Replay, require_beginning
 from replay.settings import ReplaySettings
-from replay.trial import Choices, require_unparked
+from replay.verification.contrast import find_generation
+from replay.verification.trial import require_unparked
 
 INTERRUPTED = "what is committed stays; the same command goes on from there, and `replay status` shows where it stands"
 
@@ -138,7 +139,7 @@ async def _rebuild(arguments: argparse.Namespace, output: Output) -> int:
     tune_collector()
     limits = ReplaySettings()
     with (
-        enlisted(_count_members(projection, choices), part.main, "replay.part") as members,
+        enlisted(_count_members(projection, choices), part.main, "replay.construction.part") as members,
         Reporter(output, projection.name) as reporter,
     ):
         async with opened_engine("refold replay") as engine, operating(engine, projection.name):

@@ -19,15 +19,16 @@ from projections.copies import describe_copies
 from projections.declaration.projection import Projection
 from projections.declaration.registry import Projections
 from projections.settings import ProjectionSettings
-from replay.address import Address, parse_address
-from replay.cause import Cause, Complement, Origin
+from replay.bound import parse_time
 from replay.chain import compose_rebuilds, list_downstream
-from replay.contrast import Contrast, contrast, find_generation
+from replay.evidence.address import Address, parse_address
+from replay.evidence.cause import Cause, Complement, Origin
+from replay.evidence.origin import Explainer
+from replay.evidence.repair import Outcome, Repair
+from replay.evidence.selection import Selection, require_kind
 from replay.operator import operating
-from replay.origin import Explainer
-from replay.repair import Outcome, Repair
-from replay.selection import Selection, parse_time, require_kind
-from replay.verify import TableReport
+from replay.verification.contrast import Contrast, contrast, find_generation
+from replay.verification.verify import TableReport
 
 
 def add_inquiries(commands: Any) -> None:

@@ -25,13 +25,13 @@ from eventstore.log.tail import read_tail
 from eventstore.postgres.engine import checkout
 from projections.control.checkpoint import Counted, Vector, read_counted, restart
 from projections.declaration.projection import Projection
-from replay.agreement import Agreement, Verifier
-from replay.history import read_history
+from replay.choice import Choices
+from replay.evidence.history import read_history
 from replay.operator import operating
 from replay.progress import Reporter
 from replay.run import Replay
 from replay.settings import ReplaySettings
-from replay.trial import Choices
+from replay.verification.agreement import Agreement, Verifier
 
 _STALL_S = 30.0
 _DIFFERS = "the read models differ from their source after it was resumed"

@@ -39,22 +39,23 @@ from projections.release.change import describe_parts, judge_change
 from projections.release.fingerprint import fingerprint
 from projections.release.lint import lint
 from replay.bound import Bound, find_bound
-from replay.build import Builder
 from replay.chain import find_begun, find_topics, rush
+from replay.choice import Choices
+from replay.construction.builder import Builder
+from replay.construction.edge import Edge, find_edges, note_edges, read_applied, recall_edges
+from replay.construction.guard import Guard
+from replay.construction.member import Member
+from replay.construction.sharing import Sharing
+from replay.construction.stitch import StitchedReader
+from replay.construction.supply import Supply
+from replay.construction.watchdog import Watchdog
 from replay.cost import RATE, Cost, find_free, find_rate, measure_schema, scale_size
 from replay.cutover import Swap, swap
-from replay.edge import Edge, find_edges, note_edges, read_applied, recall_edges
-from replay.guard import Guard
-from replay.member import Member
 from replay.plan import Plan, Step, bound_plan, make_plan
 from replay.progress import Reporter
 from replay.settings import ReplaySettings
-from replay.sharing import Sharing
-from replay.stitch import StitchedReader
-from replay.supply import Supply
-from replay.trial import Choices, Trial, require_unparked
-from replay.verify import Report
-from replay.watchdog import Watchdog
+from replay.verification.trial import Trial, require_unparked
+from replay.verification.verify import Report
 
 
 class Replay:

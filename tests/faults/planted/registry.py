@@ -14,8 +14,8 @@ from eventstore.postgres.engine import checkout
 from eventstore.stream import START
 from projections.control.catalogue import move
 from projections.control.generation import State
-from replay.build import Builder
-from replay.trial import Trial
+from replay.construction.builder import Builder
+from replay.verification.trial import Trial
 from tests.faults.planted import logs, orders, pipelines, swaps
 from tests.faults.planted.place import REFUSED, Bug, Place, Scenario
 from tests.faults.schedule import Reader

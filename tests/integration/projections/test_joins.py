@@ -25,10 +25,10 @@ from projections.feeding.pipeline import Pipeline
 from projections.readmodels.postgres import create_indexes, create_tables
 from projections.release.fingerprint import fingerprint
 from projections.testing import Fold
-from replay.cause import Teller
-from replay.past import Past
-from replay.sieve import Sieve, Touch
-from replay.versions import find_lineages, list_set, name_lineage
+from replay.evidence.cause import Teller
+from replay.evidence.past import Past
+from replay.evidence.sieve import Sieve, Touch
+from replay.evidence.versions import find_lineages, list_set, name_lineage
 from tests.bank.events import MoneyMoved
 from tests.properties.projections.test_order import Rec
 

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from replay.cli import main
-from replay.verify import TableReport, tell_sample
+from replay.verification.verify import TableReport, tell_sample
 from tests.bank.oracle import expect
 from tests.bank.release1 import app
 from tests.bank.runs import ended

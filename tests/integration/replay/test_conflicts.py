@@ -11,7 +11,7 @@ from eventstore.postgres.engine import checkout
 from projections.declaration.table import Table
 from projections.feeding.worker import name_topics
 from projections.fold.sheet import Sheet
-from replay.joint import Joint, needs_key
+from replay.construction.joint import Joint, needs_key
 from tests.bank import owned
 from tests.bank.read_model import Balance
 from tests.bank.runs import ended

@@ -34,7 +34,7 @@ async def test_parks_poison_before_limit(runs, log, ledger):
 
 async def test_parks_poison_everywhere(runs, log, ledger, monkeypatch):
     """Poison in every partition, folded in small pieces, neither stops the build nor parks more than it must."""
-    monkeypatch.setattr("replay.build.PIECE", 20)
+    monkeypatch.setattr("replay.construction.builder.PIECE", 20)
     for _ in range(4):
         await log.write(ledger.some(50))
         await log.write([ledger.move(f"account-{each}", kind="poison") for each in range(6)])

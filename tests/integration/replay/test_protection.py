@@ -12,7 +12,7 @@ from eventstore import PostgresSettings
 from eventstore.log.admin import Admin
 from eventstore.log.producer import TransactionalProducer
 from eventstore.postgres import open_engine
-from replay.guard import Guard
+from replay.construction.guard import Guard
 from replay.settings import ReplaySettings
 from tests.bank.oracle import expect
 from tests.bank.release1 import app

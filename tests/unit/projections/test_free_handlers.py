@@ -16,7 +16,7 @@ from projections.fold.step import Call
 from projections.readmodels.freehand import cut_runs
 from projections.release.fingerprint import fingerprint
 from projections.release.lint import lint
-from replay.address import is_written, parse_address
+from replay.evidence.address import is_written, parse_address
 
 
 @event("thing-told", version=1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cdc import CapturedTable
 from projections import Projection
 from projections.declaration.projection import EVENTS
-from replay.crew import find_obstacle, group_partitions, share_out
+from replay.construction.crew import find_obstacle, group_partitions, share_out
 from tests.bank import chained, owned, release1, release3
 from tests.bank.chained import AccountOverdrawn, accounts
 from tests.bank.events import MoneyMoved

@@ -11,7 +11,7 @@ from cdc import CapturedTable, Change
 from cdc.change.change import Origin
 from eventstore.settings import KafkaSettings
 from projections import Projection
-from replay.mirror import Maker, Mirror, find_mirrors
+from replay.verification.mirror import Maker, Mirror, find_mirrors
 
 KAFKA = KafkaSettings(topic_prefix="shop")
 THINGS = CapturedTable("operations", "public.thing")

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.pace import FED_S, LEAST, MOST_PAUSE_S, Lag, Pace
-from replay.watchdog import describe_wait
+from replay.construction.pace import FED_S, LEAST, MOST_PAUSE_S, Lag, Pace
+from replay.construction.watchdog import describe_wait
 
 ENDS = {("t", 0): 100, ("t", 1): 50}
 

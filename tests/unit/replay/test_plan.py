@@ -7,9 +7,9 @@ import pytest
 
 from eventstore.errors import HistoryIncomplete, PreconditionFailed
 from projections.control.generation import UNFINISHED, Generation, State
-from replay.build import cut_batch
 from replay.cli import find_previous
 from replay.collect import find_garbage
+from replay.construction.builder import cut_batch
 from replay.plan import Step, make_plan
 from replay.progress import Measure, Meter, describe
 

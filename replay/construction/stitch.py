@@ -20,7 +20,7 @@ from eventstore.log.partitioner import partition_of
 from eventstore.log.wire import compose
 from eventstore.postgres.pages import TextRow, Wanted, read_page
 from eventstore.stream import Position
-from replay.edge import Edges
+from replay.construction.edge import Edges
 
 PAGE = Wanted("", 5_000, 8 << 20)
 """No topic: whichever way an event went to the log, it is in the store."""

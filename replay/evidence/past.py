@@ -11,9 +11,9 @@ from typing import Any
 from projections.declaration.join import Join, Point, as_point
 from projections.declaration.projection import Projection
 from projections.declaration.table import Table
-from replay.cause import Cause, Complement, Teller, name_aside, name_function
-from replay.sieve import Place, Touch
-from replay.versions import Held, find_held, list_joins, strip_all
+from replay.evidence.cause import Cause, Complement, Teller, name_aside, name_function
+from replay.evidence.sieve import Place, Touch
+from replay.evidence.versions import Held, find_held, list_joins, strip_all
 
 
 class Past:

@@ -24,7 +24,7 @@ from projections.control.generation import Generation, State
 from projections.declaration.chain import find_upstream
 from projections.declaration.projection import Projection
 from projections.readmodels.policies import every_tenant
-from replay.verify import Report, compare
+from replay.verification.verify import Report, compare
 
 
 @dataclass(slots=True)

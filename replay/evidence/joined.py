@@ -18,8 +18,8 @@ from projections.fold.sheet import Sheet
 from projections.fold.step import HandlerFailed, describe
 from projections.readmodels.joining import Joining
 from projections.readmodels.postgres import ReadModel
-from replay.address import Address
-from replay.versions import Lineage, as_key
+from replay.evidence.address import Address
+from replay.evidence.versions import Lineage, as_key
 
 
 class Joined:

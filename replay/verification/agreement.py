@@ -26,8 +26,8 @@ from eventstore.log.bounds import find_bounds, find_offsets, find_partitions
 from eventstore.settings import KafkaSettings
 from projections.control.checkpoint import Partition, Vector
 from projections.declaration.projection import Projection
-from replay.likeness import Comparer, Likeness, Point
-from replay.mirror import Mirror, find_mirrors
+from replay.verification.likeness import Comparer, Likeness, Point
+from replay.verification.mirror import Mirror, find_mirrors
 
 _LOOK_BACK_MS = 10_000
 """How long a transaction that the log already has may stay invisible; a second look settles what took longer."""

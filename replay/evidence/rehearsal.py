@@ -23,7 +23,7 @@ from projections.declaration.projection import Projection
 from projections.fold.fold import Folder
 from projections.fold.step import Call
 from projections.readmodels.scratch import Scratch, Touched
-from replay.sieve import Place, Touch
+from replay.evidence.sieve import Place, Touch
 
 AT_ONCE = 500
 """Records that are run in one go."""

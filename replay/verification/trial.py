@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -28,34 +27,11 @@ from projections.declaration.projection import Projection
 from projections.readmodels.policies import every_tenant
 from projections.release.fingerprint import fingerprint
 from projections.release.loss import read_lost
-from replay.build import Builder
+from replay.choice import Choices
+from replay.construction.builder import Builder
 from replay.progress import Reporter
 from replay.settings import ReplaySettings
-from replay.verify import WITHHELD, Report, compare, tell_sample
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What the operator chose."""
-
-    swap: bool = True
-    accept_parked: bool = False
-    accept_differences: bool = False
-    grace_s: float = 900.0
-    until: str | None = None
-    archive: str | None = None
-    store: bool = False
-    """Events that the log no longer has are read from the event table."""
-    processes: int = 1
-    app: str | None = None
-    """What `--app` named, so that other processes can load it."""
-
-    @property
-    def waivers(self) -> dict[str, Any]:
-        """Give what was accepted beforehand, for the audit; nothing when nothing was."""
-        given = (("parked records", self.accept_parked), ("differences", self.accept_differences))
-        found = [name for name, accepted in given if accepted]
-        return {"accepted": found} if found else {}
+from replay.verification.verify import WITHHELD, Report, compare, tell_sample
 
 
 class Trial:

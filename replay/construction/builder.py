@@ -23,7 +23,7 @@ from projections.control.generation import Generation
 from projections.copies import Comparison
 from projections.feeding.pipeline import Pipeline
 from projections.fold.step import HandlerFailed
-from replay.guard import Guard
+from replay.construction.guard import Guard
 from replay.settings import ReplaySettings
 
 Tell = Callable[[int, int, str | None], None]

@@ -21,13 +21,13 @@ from projections.control.generation import Generation, State
 from projections.declaration.projection import Projection
 from projections.feeding.deriving import name_topics
 from projections.readmodels.postgres import ReadModel
-from replay.build import Tell
-from replay.crew import Crew, find_obstacle, group_partitions, share_out
-from replay.member import Member
-from replay.part import fold_part
+from replay.choice import Choices
+from replay.construction.builder import Tell
+from replay.construction.crew import Crew, find_obstacle, group_partitions, share_out
+from replay.construction.member import Member
+from replay.construction.part import fold_part
 from replay.plan import Plan
 from replay.progress import Reporter
-from replay.trial import Choices
 
 
 class Sharing:

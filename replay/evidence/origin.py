@@ -31,15 +31,15 @@ from projections.order.epoch import Order
 from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
 from projections.release.fingerprint import fingerprint
-from replay.address import Address, is_streamed, is_written
-from replay.cause import Origin, Teller
-from replay.floor import read_floors
-from replay.history import read_history, require_whole
-from replay.past import Past
-from replay.rehearsal import Rehearsal, opened_scratch
+from replay.evidence.address import Address, is_streamed, is_written
+from replay.evidence.cause import Origin, Teller
+from replay.evidence.floor import read_floors
+from replay.evidence.history import read_history, require_whole
+from replay.evidence.past import Past
+from replay.evidence.rehearsal import Rehearsal, opened_scratch
+from replay.evidence.sieve import Floors, Place, Sieve, Touch, Wanted
+from replay.evidence.versions import find_lineages, list_joins, list_set, name_lineage, read_topics
 from replay.settings import ReplaySettings
-from replay.sieve import Floors, Place, Sieve, Touch, Wanted
-from replay.versions import find_lineages, list_joins, list_set, name_lineage, read_topics
 
 MOST = 1_000_000
 """Events behind the asked-for rows that are held in memory, to show them in the order in which they were recorded."""

@@ -34,8 +34,8 @@ from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
 from projections.readmodels.shadow import HERE, Shadow
 from projections.release.fingerprint import fingerprint
-from replay.history import read_history
-from replay.mirror import Maker, Mirror
+from replay.evidence.history import read_history
+from replay.verification.mirror import Maker, Mirror
 
 _PIECE = 5_000
 _PROBES = 50

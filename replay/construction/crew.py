@@ -20,7 +20,7 @@ from projections.control.checkpoint import Partition
 from projections.control.generation import Generation
 from projections.declaration.projection import Handler, Projection, SqlHandler
 from projections.declaration.table import Table
-from replay.member import Member
+from replay.construction.member import Member
 
 Tell = Callable[[int, str | None], None]
 Group = tuple[Partition, ...]

@@ -30,11 +30,11 @@ from projections.declaration.registry import load_app
 from projections.feeding.deriving import name_topics
 from projections.readmodels.policies import every_tenant
 from projections.release.fingerprint import fingerprint
-from replay.build import Builder, Tell
-from replay.guard import Guard
-from replay.joint import Joint
+from replay.construction.builder import Builder, Tell
+from replay.construction.guard import Guard
+from replay.construction.joint import Joint
+from replay.construction.supply import Supply
 from replay.settings import ReplaySettings
-from replay.supply import Supply
 
 SAY_S = 0.5
 

@@ -17,7 +17,7 @@ from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
 from projections.control.catalogue import find_live
 from projections.control.checkpoint import read_seen
-from replay.pace import Lag, Pace
+from replay.construction.pace import Lag, Pace
 from replay.settings import ReplaySettings
 
 LOOK_S = 1.0

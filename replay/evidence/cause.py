@@ -14,7 +14,7 @@ from typing import Any, cast
 from cdc.change import Change
 from eventstore.codec import decode, encode
 from eventstore.event import fields_of
-from replay.sieve import Place, Touch
+from replay.evidence.sieve import Place, Touch
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,16 +37,16 @@ from projections.readmodels.policies import every_tenant
 from projections.readmodels.postgres import ReadModel
 from projections.readmodels.scratch import Scratch
 from projections.release.fingerprint import fingerprint
-from replay.address import Address, is_written
-from replay.floor import read_floors
-from replay.history import read_history, require_whole
-from replay.joined import Joined
-from replay.origin import narrow, same
-from replay.rehearsal import Rehearsal, opened_scratch
-from replay.selection import Selection
+from replay.evidence.address import Address, is_written
+from replay.evidence.floor import read_floors
+from replay.evidence.history import read_history, require_whole
+from replay.evidence.joined import Joined
+from replay.evidence.origin import narrow, same
+from replay.evidence.rehearsal import Rehearsal, opened_scratch
+from replay.evidence.selection import Selection
+from replay.evidence.sieve import Floors, Place, Sieve, Touch, Wanted
+from replay.evidence.versions import Lineage, find_lineages, list_joins, name_lineage, read_topics
 from replay.settings import ReplaySettings
-from replay.sieve import Floors, Place, Sieve, Touch, Wanted
-from replay.versions import Lineage, find_lineages, list_joins, name_lineage, read_topics
 
 MOST = 200_000
 """Rows that one repair folds in memory; more are better rebuilt."""

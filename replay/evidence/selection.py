@@ -12,8 +12,8 @@ from eventstore.errors import UsageError
 from eventstore.log.events import EventSource
 from eventstore.source import Record
 from projections.declaration.projection import Projection
-from replay.address import Address
-from replay.sieve import Touch
+from replay.evidence.address import Address
+from replay.evidence.sieve import Touch
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,6 @@ def require_kind(projection: Projection, kind: str) -> None:
         near = difflib.get_close_matches(kind, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UsageError(f"no handler of {projection.name} takes events of type {kind!r} (it takes: {', '.join(known)}).{hint}")
-
-
-def parse_time(text: str) -> datetime:
-    """Read an ISO time; without a zone it is UTC. Raises UsageError."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is no time: write 2026-01-31T12:00:00Z or 2026-01-31") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _describe(record: Record) -> tuple[str | None, datetime]:
