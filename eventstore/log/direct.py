@@ -7,7 +7,8 @@ version is left to that reader, which passes over it, converts it or says what i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, Union
 
 import msgspec
@@ -20,22 +21,25 @@ from eventstore.source import Reader, Record, Scan, Spread, scan_each
 RARE: Final = 0.25
 """Share of records of other types from which on this is slower than to read one by one: a refusal costs as much as a document."""
 
+ENOUGH: Final = 1_000
+"""Records after which that share is believed."""
+
 
 def make_scan(kinds: Sequence[EventType], read: Reader) -> Scan:
     """Give what goes through documents of *kinds*; *read* reads what is none of them. Types that turn out to be rare are read by it too."""
     if not kinds:
         return scan_each(read)
-    decode: Any = msgspec.json.Decoder(Union[tuple(map(_make_form, kinds))]).decode  # noqa: UP007 - made at run time
-    each, rare = scan_each(read), False
+    decode = _make_decoder(tuple(kinds))
+    each, seen, missed = scan_each(read), 0, 0
 
     def scan(records: Iterable[Record]) -> Iterator[Spread]:
-        return each(records) if rare else go_through(records)
+        return each(records) if seen > ENOUGH and missed > RARE * seen else go_through(records)
 
     def go_through(records: Iterable[Record]) -> Iterator[Spread]:
-        nonlocal rare
-        missed = count = 0
+        nonlocal seen, missed
         body: Any = None
-        for count, record in enumerate(records, 1):  # noqa: B007 - counted for the share
+        for record in records:
+            seen += 1
             try:
                 found = decode(record.value)
                 make = found.make
@@ -48,11 +52,16 @@ def make_scan(kinds: Sequence[EventType], read: Reader) -> Scan:
                     yield message
             else:
                 yield found.name, body, found.subject, None
-        rare = missed > RARE * count
 
     return scan
 
 
+@functools.lru_cache(maxsize=256)
+def _make_decoder(kinds: tuple[EventType, ...]) -> Callable[[bytes | None], Any]:
+    return msgspec.json.Decoder(Union[tuple(map(_make_form, kinds))]).decode  # noqa: UP007 # pyright: ignore[reportReturnType] - None is refused
+
+
+@functools.lru_cache(maxsize=1024)
 def _make_form(kind: EventType) -> type:
     """Make the form of documents of *kind*: its data is read by `plain`'s rules, or left raw for *make*."""
     is_plain = find_decoder(kind) is not None

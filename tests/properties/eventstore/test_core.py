@@ -127,13 +127,15 @@ def test_rare_types() -> None:
     """Where most documents are of other types, going through many gives the same and counts the same, before and after it gives up."""
     names = ["core-test-plain", *["core-test-other"] * 3]
     data = {"name": "a", "count": 1, "share": 0.5, "done": True, "note": None}
-    documents = [encode({"type": names[each % 4], "subject": str(each), "schemaversion": 2, "data": data}) for each in range(40)]
+    documents = [
+        encode({"type": names[each % 4], "subject": str(each), "schemaversion": 2, "data": data}) for each in range(1_200)
+    ]
     source = EventSource()
     go_through = source.scan(NAMES, source.reader(NAMES, whole=False), whole=False)
     for _ in range(2):
         found = list(go_through([Raw("t", 0, 0, 0, None, each) for each in documents]))
-        assert [each[2] for each in found] == [str(each) for each in range(0, 40, 4)]
-    assert source.passed == {"core-test-other": 60}
+        assert [each[2] for each in found] == [str(each) for each in range(0, 1_200, 4)]
+    assert source.passed == {"core-test-other": 1_800}
 
 
 def test_plain_classes() -> None:
