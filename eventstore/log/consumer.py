@@ -65,12 +65,14 @@ def make_consumer(
 
 
 async def start_consumer(consumer: Any, settings: KafkaSettings) -> None:
-    """Connect. Raises Unreachable with the address when no broker answers."""
+    """Connect, or close it again. Raises Unreachable with the address when no broker answers."""
     try:
         await consumer.start()
-    except KafkaConnectionError as error:
+    except BaseException as error:
         await consumer.stop()
-        raise await diagnose(settings, error) from error
+        if isinstance(error, KafkaConnectionError):
+            raise await diagnose(settings, error) from error
+        raise
 
 
 class Reader:

@@ -62,6 +62,9 @@ class TransactionalProducer:
         except KafkaError as error:
             await self.close()
             raise await diagnose(self._settings, error) from error
+        except BaseException:  # a task that is cancelled here has nobody else to close it
+            await self.close()
+            raise
 
     async def publish(self, entries: Iterable[Entry], before_commit: Callable[[], None] | None = None) -> None:
         """Write *entries* in order, all or none; *before_commit* is called when all are written and not yet visible.

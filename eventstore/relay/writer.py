@@ -46,9 +46,8 @@ class Writer:
         """Take over *shards*: whoever wrote to them before is fenced, for good. Set their `stands` afterwards. Raises Unreachable."""
         topic = self._kafka.events_topic
         made = {each: TransactionalProducer(self._kafka, topic, f"{topic}.relay.{each}") for each in shards}
-        outcomes = await asyncio.gather(*(each.start() for each in made.values()), return_exceptions=True)
-        self._producers |= made
-        _raise_first(outcomes)
+        self._producers |= made  # at once: whoever is cancelled meanwhile closes all of them
+        _raise_first(await asyncio.gather(*(each.start() for each in made.values()), return_exceptions=True))
 
     async def settle(self, stands: Mapping[int, Position]) -> bool:
         """End what hangs in the shards of *stands*, held ones with where they stand; True = there was something, so look again.

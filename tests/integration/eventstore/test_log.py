@@ -1,5 +1,6 @@
 """Topics and what is said about them; the end of a log; transactions that did not commit."""
 
+import asyncio
 import re
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from eventstore.errors import HistoryIncomplete, PreconditionFailed, Unreachable
 from eventstore.log.admin import Admin
 from eventstore.log.bounds import find_bounds
+from eventstore.log.consumer import make_consumer, start_consumer
 from eventstore.log.producer import TransactionalProducer
 from eventstore.log.tail import read_tail
 from eventstore.log.topics import ensure_events_topic
@@ -49,6 +51,30 @@ async def test_nobody_answers() -> None:
             pass
     with pytest.raises(Unreachable, match="refold up"):
         await TransactionalProducer(silent, "t", "t").start()
+
+
+async def test_cancelled_while_it_connects() -> None:
+    """A producer or consumer whose start is cancelled, as by the end of a worker, is closed and leaves nothing behind."""
+    asked = asyncio.Event()
+
+    async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(keep_silent, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        settings = KafkaSettings(bootstrap=f"{host}:{port}")
+        producer, consumer = TransactionalProducer(settings, "t", "t"), make_consumer(settings, None, bulk=False)
+        for start in (producer.start(), start_consumer(consumer, settings)):
+            asked.clear()
+            starting = asyncio.create_task(start)
+            await asyncio.wait_for(asked.wait(), 60)
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+    assert (producer._producer._closed, consumer._closed) == (True, True)
 
 
 async def test_missing_things(kafka: KafkaSettings) -> None:
