@@ -13,6 +13,7 @@ from compose.stack import Stack
 from eventstore import KafkaSettings
 from tests.stack.plugin import own_settings
 from tests.stack.proxy import Proxy
+from tests.stack.waiting import until
 
 
 class Broker:
@@ -53,6 +54,7 @@ class Broker:
         process = self.process
         process.send_signal(signal.SIGSTOP)
         try:
+            await asyncio.to_thread(until, lambda: _is_stopped(process), "every thread of the broker stands still")
             yield
         finally:
             with suppress(psutil.NoSuchProcess):
@@ -61,6 +63,14 @@ class Broker:
     def settings(self, prefix: str, *, far: bool = False) -> KafkaSettings:
         """Give settings for this broker; short timeouts, since tests wait for them."""
         return KafkaSettings(bootstrap=self.far if far else self.near, topic_prefix=prefix, partitions=3, request_timeout_s=5.0)
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    """Say whether none of its threads runs on: a signal stops the first of them, which stops the others one by one."""
+    try:
+        return all(psutil.Process(each.id).status() == psutil.STATUS_STOPPED for each in process.threads())
+    except psutil.NoSuchProcess:  # a thread that ended meanwhile
+        return False
 
 
 @asynccontextmanager
