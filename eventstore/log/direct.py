@@ -13,9 +13,8 @@ from typing import Any, Final, Literal, Union
 
 import msgspec
 
-from eventstore.codec import loads
 from eventstore.event import EventType
-from eventstore.plain import find_decoder
+from eventstore.plain import find_decoder, make_decoder
 from eventstore.source import Reader, Record, Scan, Spread, scan_each
 
 RARE: Final = 0.25
@@ -65,12 +64,11 @@ def _make_decoder(kinds: tuple[EventType, ...]) -> Callable[[bytes | None], Any]
 def _make_form(kind: EventType) -> type:
     """Make the form of documents of *kind*: its data is read by `plain`'s rules, or left raw for *make*."""
     is_plain = find_decoder(kind) is not None
-    read = kind.read
     return msgspec.defstruct(
         "Form",
         [("subject", str), ("schemaversion", Literal[kind.version]), ("data", kind.python if is_plain else msgspec.Raw)],
         tag_field="type",
         tag=kind.name,
         gc=False,
-        namespace={"name": kind.name, "make": None if is_plain else staticmethod(lambda raw: read(loads(memoryview(raw))))},  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+        namespace={"name": kind.name, "make": None if is_plain else staticmethod(make_decoder(kind))},
     )
