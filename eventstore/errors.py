@@ -32,7 +32,15 @@ Every error is picklable. `exit_code` is what a console script returns for it (s
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Give the sentence that asks for the nearest of the *known* names, with a space before it; nothing when none is near."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 class RefoldError(Exception):

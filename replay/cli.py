@@ -204,8 +204,7 @@ def _conclude(facts: dict[str, Any]) -> str:
 
 async def _status(arguments: argparse.Namespace, output: Output) -> int:
     async with opened_engine("refold replay status") as engine, checkout(engine) as connection:
-        name = arguments.projection
-        every = await require_generations(connection, name) if name else await list_generations(connection)
+        every = await require_generations(connection, arguments.projection)
         known = [each for each in every if each.state is not State.DROPPED]
         facts = [await describe_generation(connection, each) for each in known]
         audit = [row for name in dict.fromkeys(each.projection for each in known) for row in await read_audit(connection, name)]

@@ -17,7 +17,7 @@ from projections.cli.program import (
     require_app,
     table,
 )
-from projections.control.catalogue import list_generations, require_generations
+from projections.control.catalogue import require_generations
 from projections.control.generation import State
 from projections.feeding.deriving import find_stale
 from projections.release.outlook import explain, foresee
@@ -34,8 +34,7 @@ def declare(commands: Any) -> None:
 
 async def _list(arguments: argparse.Namespace, output: Output) -> int:
     async with opened_engine("refold projections list") as engine, checkout(engine) as connection:
-        name = arguments.projection
-        every = await require_generations(connection, name) if name else await list_generations(connection)
+        every = await require_generations(connection, arguments.projection)
         known = [each for each in every if each.state is not State.DROPPED]
         facts = [await describe_generation(connection, each) for each in known]
     output.result(facts, table(facts))

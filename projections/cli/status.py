@@ -16,7 +16,7 @@ from eventstore.log.consumer import Partition
 from eventstore.postgres.engine import Connection, checkout
 from eventstore.settings import KafkaSettings
 from projections.cli.program import add_command, add_projection, list_partitions, opened_engine, table
-from projections.control.catalogue import list_generations, require_generations
+from projections.control.catalogue import require_generations
 from projections.control.checkpoint import Standing, read_owners
 from projections.control.generation import FED, Generation, State
 from projections.control.outbox import read_stands
@@ -48,8 +48,7 @@ def declare(commands: Any) -> None:
 
 async def _status(arguments: argparse.Namespace, output: Output) -> int:
     async with opened_engine("refold projections status") as engine, checkout(engine) as connection:
-        name = arguments.projection
-        every = await require_generations(connection, name) if name else await list_generations(connection)
+        every = await require_generations(connection, arguments.projection)
         known = [each for each in every if each.state in SHOWN]
         before = [await _look(connection, each) for each in known]
         await asyncio.sleep(arguments.interval)

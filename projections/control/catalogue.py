@@ -5,7 +5,6 @@ Functions take the caller's connection, so that a move and what belongs to it co
 
 from __future__ import annotations
 
-import difflib
 import getpass
 import os
 import socket
@@ -16,7 +15,7 @@ from psycopg.errors import InvalidSchemaName, UndefinedTable
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from eventstore.errors import MigrationMissing, PreconditionFailed
+from eventstore.errors import MigrationMissing, PreconditionFailed, suggest
 from eventstore.postgres.engine import Connection
 from eventstore.postgres.statements import load
 from projections.control.generation import Generation, State, require_move
@@ -46,18 +45,18 @@ async def list_generations(connection: Connection, projection: str | None = None
     return [_generation(each) for each in rows]
 
 
-async def require_generations(connection: Connection, projection: str) -> list[Generation]:
-    """Do the same for a *projection* that must have one. Raises PreconditionFailed with the nearest name."""
+async def require_generations(connection: Connection, projection: str | None) -> list[Generation]:
+    """Do the same, where a *projection* that is named must have one. Raises PreconditionFailed with the nearest name."""
     every = await list_generations(connection)
+    if not projection:
+        return every
     found = [each for each in every if each.projection == projection]
     if not found:
         names = sorted({each.projection for each in every})
-        near = difflib.get_close_matches(projection, names, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         there = (
             f"there are some of {', '.join(names)}" if names else "there is none of any projection yet: start `projections run`"
         )
-        raise PreconditionFailed(f"there is no generation of {projection!r}; {there}.{hint}")
+        raise PreconditionFailed(f"there is no generation of {projection!r}; {there}.{suggest(projection, names)}")
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from eventstore.errors import RefoldError, UsageError
+from eventstore.errors import RefoldError, UsageError, suggest
 from projections.declaration.chain import find_source, order_chain
 from projections.declaration.join import check_joins
 from projections.declaration.projection import Projection
@@ -36,9 +36,8 @@ class Projections:
         try:
             return self._by_name[name]
         except KeyError:
-            near = difflib.get_close_matches(name, self._by_name, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise UsageError(f"no projection is called {name!r} (known: {', '.join(self._by_name)}).{hint}") from None
+            known = f"no projection is called {name!r} (known: {', '.join(self._by_name)})."
+            raise UsageError(known + suggest(name, self._by_name)) from None
 
     def __iter__(self) -> Iterator[Projection]:
         return iter(self._by_name.values())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from eventstore.codec import decode
 from eventstore.envelope import utc
-from eventstore.errors import UsageError
+from eventstore.errors import UsageError, suggest
 from eventstore.log.events import EventSource
 from eventstore.source import Record
 from projections.declaration.projection import Projection
@@ -53,9 +52,8 @@ def require_kind(projection: Projection, kind: str) -> None:
     events = [each for each in projection.sources if isinstance(each, EventSource)]
     known = sorted({name for each in events for name in projection.wanted(each)})
     if kind not in known:
-        near = difflib.get_close_matches(kind, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"no handler of {projection.name} takes events of type {kind!r} (it takes: {', '.join(known)}).{hint}")
+        takes = f"no handler of {projection.name} takes events of type {kind!r} (it takes: {', '.join(known)})."
+        raise UsageError(takes + suggest(kind, known))
 
 
 def _describe(record: Record) -> tuple[str | None, datetime]:
