@@ -23,9 +23,8 @@ from eventstore.settings import KafkaSettings
 from projections.cli import describe_generation, opened_engine, require_app, table
 from projections.cli.status import SILENT_S
 from projections.control.catalogue import list_generations, read_audit, require_generations
-from projections.control.checkpoint import read_owners
-from projections.control.generation import Generation, State
-from projections.control.parking import count_parked
+from projections.control.checkpoint import Vector, has_reached, read_owners, read_vector
+from projections.control.generation import FED, Generation, State
 from projections.copies import follow, show_live
 from projections.declaration.projection import Projection
 from projections.readmodels.views import move_views
@@ -259,17 +258,16 @@ def find_previous(known: Sequence[Generation], moves: Sequence[dict[str, Any]]) 
 
 async def _make_live(engine: AsyncEngine, target: Generation, arguments: argparse.Namespace, output: Output, action: str) -> int:
     settings, limits = ProjectionSettings(), ReplaySettings()
-    async with checkout(engine) as connection:
-        parked = await count_parked(connection, target.id)
-    done = await swap(
-        engine,
-        target,
-        wait_level(engine, KafkaSettings(), target),
-        action=action,
-        grace_s=settings.grace_s,
-        limit_s=limits.swap_s,
-        detail={"parked": parked} if parked else {},
-    )
+    reach_all = wait_level(engine, KafkaSettings(), target)
+
+    async def reach_vector(vector: Vector) -> None:
+        if target.state not in FED:
+            await _require_level(engine, target, vector)
+        await reach_all(vector)
+        if action == "swap" and not arguments.accept_parked:
+            await require_unparked(engine, target)
+
+    done = await swap(engine, target, reach_vector, action=action, grace_s=settings.grace_s, limit_s=limits.swap_s, detail={})
     if getattr(arguments, "app", None) or settings.app:
         await show_live(engine, require_app(getattr(arguments, "app", None), settings).named(target.projection), done.live)
     else:
@@ -280,7 +278,7 @@ async def _make_live(engine: AsyncEngine, target: Generation, arguments: argpars
         "generation": done.live.number,
         "from": done.retired.number if done.retired else None,
         "held_s": round(done.held_s, 4),
-        "parked": parked,
+        "parked": done.parked,
     }
     async with checkout(engine) as connection:
         owners = await read_owners(connection, done.live.id)
@@ -290,9 +288,21 @@ async def _make_live(engine: AsyncEngine, target: Generation, arguments: argpars
             "see no new events"
         )
     again = "live again" if target.state is State.RETIRED else "live"
-    lacks = f"; {parked:,} records are parked in it, see `projections parked`" if parked else ""
+    lacks = f"; {done.parked:,} records are parked in it, see `projections parked`" if done.parked else ""
     output.result(facts, f"{done.live} is {again} (was {done.retired}); writers held {done.held_s * 1000:.0f} ms{lacks}")
     return 0
+
+
+async def _require_level(engine: AsyncEngine, target: Generation, vector: Vector) -> None:
+    """Refuse a swap to a generation that nobody feeds and that is behind *vector*: to wait would hold the live one back for nothing."""
+    async with checkout(engine) as connection:
+        here = await read_vector(connection, target.id)
+    if not has_reached(here, vector):
+        behind = sum(max(0, offset - here.get(each, 0)) for each, offset in vector.items())
+        raise PreconditionFailed(
+            f"{target} is {behind:,} offsets behind the live one, and nobody feeds a generation that is {target.state}. Run "
+            f"`replay --projection {target.projection} --from-beginning` with its release again: it goes on to the end, and swaps."
+        )
 
 
 async def _gc(arguments: argparse.Namespace, output: Output) -> int:

@@ -21,17 +21,19 @@ from eventstore.postgres.engine import checkout
 from projections.control.catalogue import add_detail, find_live, lock_pointer, move, note, set_pointer
 from projections.control.checkpoint import Vector, has_reached, read_vector
 from projections.control.generation import Generation, State
+from projections.control.parking import count_parked
 
 Reaching = Callable[[Vector], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """What a swap did: the generations, and how long the live one's writers were held back."""
+    """What a swap did: the generations, how long the live one's writers were held back, and how many records the new one lacks."""
 
     live: Generation
     retired: Generation | None
     held_s: float
+    parked: int
 
 
 async def swap(  # noqa: PLR0913 - a swap is what it is
@@ -47,7 +49,8 @@ async def swap(  # noqa: PLR0913 - a swap is what it is
 ) -> Swap:
     """Make *target* live. *reach_vector* must return once the target has reached a vector, and may take up to *limit_s* seconds.
 
-    *mark* is noted in the target in the same transaction, so that a replay which dies right after is known to have swapped.
+    *mark* is noted in the target in the same transaction, so that a replay which dies right after is known to have swapped. So is, in
+    the audit, how many records are parked in the target: counted at the vector, for those that it set aside on its way there.
 
     Raises PreconditionFailed, with nothing changed, when the target did not get there in time or someone else swapped first.
     """
@@ -59,12 +62,14 @@ async def swap(  # noqa: PLR0913 - a swap is what it is
                 reach("swap.pointer_locked")
                 if live is not None:
                     await reach_vector(await _common_vector(connection, live, target))
+                parked = await count_parked(connection, target.id)
                 await set_pointer(connection, target.projection, target.id)
                 now_live = await move(connection, target, State.LIVE)
                 retired = await move(connection, live, State.RETIRED, retire_after_s=grace_s) if live else None
                 if mark:
                     await add_detail(connection, target, {"replay": mark})
-                await note(connection, action, now_live, origin=live, detail=detail)
+                told = {**detail, "parked": parked} if parked else detail
+                await note(connection, action, now_live, origin=live, detail=told)
                 reach("swap.before_commit")
         except TimeoutError:
             raise PreconditionFailed(
@@ -73,7 +78,7 @@ async def swap(  # noqa: PLR0913 - a swap is what it is
             ) from None
         held = time.monotonic() - started
     reach("swap.after_commit")
-    return Swap(now_live, retired, held)
+    return Swap(now_live, retired, held, parked)
 
 
 async def _lock_live(connection: Any, target: Generation) -> Generation | None:

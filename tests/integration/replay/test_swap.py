@@ -88,12 +88,53 @@ async def test_rolls_back_after_skip(runs, log, ledger):
         await runs.current()
         skipped = await runs.projections("parked", "skip", "--key", "account-1", "--why", "it is wrong", "--json")
         assert skipped.code == 0, skipped.err
-    async with runs.worker(release1.app):
-        done = await runs.replay("rollback", "--projection", "bank")
-        assert (done.code, done.facts["generation"], done.facts["parked"]) == (0, 1, 1), done.err
+    done = await _fed_late(runs, release1, "rollback")
+    assert (done.code, done.facts["generation"], done.facts["parked"]) == (0, 1, 1), done.err
     status = await runs.program(main, "status")
     assert "    why: it is wrong" in status.out
     assert "although 1 records are parked in it" in status.out
+
+
+async def test_counts_late_parking(runs, log, ledger):
+    """What a generation sets aside on its way to the live one's vector stops a swap to it, and is counted where it is let through."""
+    await log.write(ledger.some(20))
+    await runs.serve(release1.app)
+    assert (await runs.rebuild(release=2)).code == 0
+    await log.write([ledger.move("account-1", kind="poison")])
+    await runs.serve(release2.app)
+    done = await _fed_late(runs, release1, "swap", "--to", "1")
+    assert (done.code, done.error["error"]) == (3, "VerificationFailed")
+    assert await runs.states() == {2: "live", 1: "retired"}
+    done = await runs.replay("swap", "--projection", "bank", "--to", "1", "--accept-parked")
+    assert (done.code, done.facts["parked"]) == (0, 1), done.err
+
+
+async def test_refuses_unfed_behind(runs, log, ledger):
+    """A swap to a verified generation that events came past is refused at once, since nobody feeds it, and says what takes it there."""
+    await log.write(ledger.some(20))
+    await runs.serve(release1.app)
+    assert (await runs.rebuild("--no-swap", release=2)).code == 0
+    await log.write([ledger.move("account-1")])
+    await runs.serve(release1.app)
+    done = await runs.replay("swap", "--projection", "bank", "--to", "2", release=2)
+    assert (done.code, done.error["error"]) == (3, "PreconditionFailed")
+    assert "offsets behind" in done.error["message"]
+    assert (await runs.rebuild(release=2)).facts["generation"] == 2
+    assert await runs.states() == {2: "live", 1: "retired"}
+
+
+async def _fed_late(runs, release, action, *argv):
+    """Run `replay` with *action*, and feed *release* only once it holds the pointer and waits."""
+    asked = asyncio.create_task(runs.replay(action, "--projection", "bank", *argv))
+
+    async def is_held():
+        return asked.done() or not await runs.query(
+            "SELECT 1 FROM projections.pointer WHERE projection = 'bank' FOR UPDATE SKIP LOCKED"
+        )
+
+    await eventually(is_held, f"{action} holds the pointer")
+    async with runs.worker(release.app):
+        return await asked
 
 
 async def test_says_unfed(runs, log, ledger):
