@@ -1,3 +1,3 @@
 """Names the plugins that all tests share; nothing else."""
 
-pytest_plugins = ["tests.stack.generated", "tests.stack.plugin"]
+pytest_plugins = ["tests.stack.again", "tests.stack.generated", "tests.stack.plugin"]
