@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from eventstore.errors import PreconditionFailed
+from eventstore.errors import HeldElsewhere, PreconditionFailed
 from eventstore.log.admin import Admin
 from eventstore.moments import reach
 from eventstore.postgres.engine import Connection, checkout
@@ -21,6 +21,7 @@ from projections.readmodels.postgres import drop_schema
 from projections.readmodels.views import find_dependents, move_views, name_home
 from projections.release.loss import drop_lost
 from replay.bound import is_bounded
+from replay.operator import operating
 
 log = logging.getLogger(__name__)
 
@@ -37,28 +38,49 @@ def find_garbage(known: list[Generation], now: datetime, *, force: bool, bounded
 
 
 async def collect(engine: AsyncEngine, projection: str | None, *, force: bool, bounded: bool = False) -> list[Generation]:
-    """Drop the garbage of *projection* (None = of all): tables first, then the note that they are gone, so a crash repeats the drop."""
+    """Drop the garbage of *projection* (None = of all): tables first, then the note that they are gone, so a crash repeats the drop.
+
+    Each is dropped as the projection's one operator, and only if it is garbage still: a rollback may have made it live meanwhile.
+    Raises HeldElsewhere while *projection* is being replayed or rolled back; where all are meant, those that are stay for the next time.
+    """
     gone: list[Generation] = []
     async with checkout(engine) as connection:
-        garbage = find_garbage(await list_generations(connection, projection), datetime.now(UTC), force=force, bounded=bounded)
-        for each in sorted(garbage, key=lambda each: each.id, reverse=True):  # who reads what another derives is younger
-            topic = find_derived(each)
-            if topic is not None and (readers := await list_readers(connection, topic)):
-                log.warning("%s is kept, for %s reads what it derives; replay that first", each, ", ".join(readers))
-                continue
-            await _require_unread(engine, connection, each)
-            reach("gc.before_drop")
-            await drop_copies(each)
-            if topic is not None:
-                await _drop_topic(connection, each, topic)
-            async with engine.begin() as transaction:
-                await drop_schema(transaction, each.schema_name)
-            await drop_lost(connection, each.id)
-            failed = await move(connection, each, State.FAILED) if each.state in UNFINISHED else each
-            dropped = await move(connection, failed, State.DROPPED)
-            await note(connection, "drop", dropped, origin=None, detail={})
-            gone.append(each)
+
+        async def find() -> list[Generation]:
+            known = await list_generations(connection, projection)
+            return find_garbage(known, datetime.now(UTC), force=force, bounded=bounded)
+
+        for each in sorted(await find(), key=lambda each: each.id, reverse=True):  # who reads what another derives is younger
+            try:
+                async with operating(engine, each.projection):
+                    now = {still.id: still for still in await find()}
+                    if each.id in now and await _drop(engine, connection, now[each.id]):
+                        gone.append(each)
+            except HeldElsewhere as error:
+                if projection:
+                    raise
+                log.warning("%s is kept: %s", each, error)
     return gone
+
+
+async def _drop(engine: AsyncEngine, connection: Connection, generation: Generation) -> bool:
+    """Drop *generation* and what belongs to it; False = it is kept, because others read what it derives."""
+    topic = find_derived(generation)
+    if topic is not None and (readers := await list_readers(connection, topic)):
+        log.warning("%s is kept, for %s reads what it derives; replay that first", generation, ", ".join(readers))
+        return False
+    await _require_unread(engine, connection, generation)
+    reach("gc.before_drop")
+    await drop_copies(generation)
+    if topic is not None:
+        await _drop_topic(connection, generation, topic)
+    async with engine.begin() as transaction:
+        await drop_schema(transaction, generation.schema_name)
+    await drop_lost(connection, generation.id)
+    failed = await move(connection, generation, State.FAILED) if generation.state in UNFINISHED else generation
+    dropped = await move(connection, failed, State.DROPPED)
+    await note(connection, "drop", dropped, origin=None, detail={})
+    return True
 
 
 async def _drop_topic(connection: Connection, generation: Generation, topic: str) -> None:

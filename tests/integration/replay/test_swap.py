@@ -4,10 +4,13 @@ import asyncio
 
 import pytest
 
+from eventstore.errors import HeldElsewhere
 from replay.cli import main
 from replay.cutover import swap
+from replay.operator import operating
 from tests.bank import release1, release2
 from tests.bank.oracle import expect
+from tests.bank.runs import ended
 from tests.stack.waiting import eventually
 
 
@@ -172,6 +175,34 @@ async def test_collects_beside_workers(runs, log, ledger):
         await runs.current()
         assert await runs.rows() == expect(ledger.events)
     assert await runs.states() == {2: "live", 1: "dropped"}
+
+
+async def test_keeps_what_came_back(runs, log, ledger, tmp_path):
+    """While `gc` is about to drop a generation nobody can roll back to it, and while somebody does, `gc` leaves the projection alone."""
+    await log.write(ledger.some(50))
+    await runs.serve(release1.app)
+    assert (await runs.rebuild(release=2)).code == 0
+    asleep = tmp_path / "asleep"
+    child = runs.child("replay", "gc", "--force", "--json", REFOLD_PAUSE_AT=f"gc.before_drop:{asleep}")
+    async with ended(child):
+        await eventually(lambda: asyncio.to_thread(asleep.exists), "gc is about to drop")
+        assert (await runs.replay("rollback", "--projection", "bank")).code == 5
+
+    async def is_free():
+        try:
+            async with operating(runs.engine, "bank"):
+                return True
+        except HeldElsewhere:
+            return False
+
+    await eventually(is_free, "the server ends the session of the process that was killed")
+    async with operating(runs.engine, "bank"):
+        held = await runs.replay("gc", "--force", "--projection", "bank")
+        assert (held.code, held.error["error"]) == (5, "HeldElsewhere")
+        assert (await runs.replay("gc", "--force")).facts == []
+    assert (await runs.replay("rollback", "--projection", "bank")).code == 0
+    assert [each["generation"] for each in (await runs.replay("gc", "--force")).facts] == [2]
+    assert await runs.rows() == expect(ledger.events)
 
 
 async def test_grace_ends(runs, log, ledger):
