@@ -87,6 +87,19 @@ async def require_held(connection: Connection, generation: int, partition: Parti
         raise Fenced(f"{partition[0]}[{partition[1]}] of generation {generation} has a newer owner; this worker joins again")
 
 
+async def is_held(connection: Connection, generation: int, held: Mapping[Partition, Claim]) -> bool:
+    """Say whether nobody has taken any of *held* over, wherever they stand by now."""
+    wanted = sorted(held)
+    values = {
+        "generation": generation,
+        "topics": [topic for topic, _ in wanted],
+        "partitions": [partition for _, partition in wanted],
+        "epochs": [held[each].epoch for each in wanted],
+    }
+    row = await (await connection.execute(load(PACKAGE, "count_held"), values)).fetchone()
+    return row is not None and row[0] == len(wanted)
+
+
 async def advance(
     connection: Connection, generation: int, held: Mapping[Partition, Claim], moves: Mapping[Partition, Advance]
 ) -> None:

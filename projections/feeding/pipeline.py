@@ -20,7 +20,7 @@ from eventstore.privacy.opener import Opener
 from eventstore.source import Record
 from eventstore.stream import Position
 from projections.control.catalogue import note_mended
-from projections.control.checkpoint import PACKAGE, Advance, Claim, Partition, advance, claim, note_seen, require_held
+from projections.control.checkpoint import PACKAGE, Advance, Claim, Partition, advance, claim, is_held, note_seen, require_held
 from projections.control.generation import Generation
 from projections.control.parking import AT_ONCE, Due, Parked, drop_parked, fail_parked, find_due, go_on, lock_parked
 from projections.copies import Comparison, Copies
@@ -152,7 +152,7 @@ class Pipeline(Applier):
             async with self._connection.transaction():
                 await advance(self._connection, self.generation.id, self.held, self._moves)
                 if self._shares:
-                    await self._connection.execute(load(PACKAGE, "lock_tables"), {"generation": self.generation.id})
+                    await self._lock_tables()
                 await self._admit(plans)
                 await self._call(plans, carefully=carefully)
                 await self._load(plans, carefully=carefully)
@@ -168,6 +168,15 @@ class Pipeline(Applier):
         reach("batch.after_commit")
         self._settle()
         self.folder.evict(FIRST_KEYS)
+
+    async def _lock_tables(self) -> None:
+        """Keep others from the tables, and look for rows in them once a partition is theirs: the batch in hand may be from before."""
+        await self._connection.execute(load(PACKAGE, "lock_tables"), {"generation": self.generation.id})
+        if any(each.complete for each in self.folder.sheets.values()) and not await is_held(
+            self._connection, self.generation.id, self.held
+        ):
+            for each in self.folder.sheets.values():
+                each.clear()
 
     async def _dispatch(self, plans: Sequence[Plan]) -> None:
         """Write down the effects of what this batch applied, if this generation is live and its worker says so."""
@@ -260,7 +269,7 @@ class Pipeline(Applier):
             try:
                 async with self._connection.transaction():
                     await require_held(self._connection, self.generation.id, mine, self.held[mine])
-                    await self._connection.execute(load(PACKAGE, "lock_tables"), {"generation": self.generation.id})
+                    await self._lock_tables()
                     await self._end_snapshot(topic, looked_at, ends)
             except BaseException:
                 self.forget()
@@ -318,7 +327,7 @@ class Pipeline(Applier):
             async with self._connection.transaction():
                 await require_held(self._connection, self.generation.id, due[:2], self.held[due[:2]])
                 if self._shares:
-                    await self._connection.execute(load(PACKAGE, "lock_tables"), {"generation": self.generation.id})
+                    await self._lock_tables()
                 found = await lock_parked(self._connection, self.generation.id, due, limit)
                 failed = await self._refold([each for each in found if not each.skip], refused)
                 done = [each.offset for each in found if each.offset not in failed]
