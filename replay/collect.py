@@ -15,7 +15,7 @@ from eventstore.settings import KafkaSettings
 from projections.control.catalogue import find_live, list_generations, move, note
 from projections.control.generation import UNFINISHED, Generation, State
 from projections.control.outbox import drop_derived, list_readers
-from projections.copies import drop_copies
+from projections.copies import drop_copies, follow
 from projections.feeding.deriving import find_derived
 from projections.readmodels.postgres import drop_schema
 from projections.readmodels.views import find_dependents, move_views, name_home
@@ -70,6 +70,8 @@ async def _drop(engine: AsyncEngine, connection: Connection, generation: Generat
         log.warning("%s is kept, for %s reads what it derives; replay that first", generation, ", ".join(readers))
         return False
     await _require_unread(engine, connection, generation)
+    if generation.state is State.RETIRED and (live := await find_live(connection, generation.projection)):
+        await follow(engine, live)  # whoever made it live may have died before readers of a sink without the catalogue saw it
     reach("gc.before_drop")
     await drop_copies(generation)
     if topic is not None:

@@ -73,6 +73,24 @@ async def test_swap_without_pointer_is_followed_by_workers(runs, log, ledger, pl
         await eventually(moved, "workers move the pointers", 60)
 
 
+async def test_gc_takes_readers_along(runs, log, ledger, places):
+    """`gc` drops no copy that readers without the catalogue still see: it points them at the live one first, as workers would."""
+    await log.write(ledger.some(60))
+    await runs.serve(app)
+    crash = runs.child("replay", "--projection", "bank", "--from-beginning", release=18, REFOLD_FAIL_AT="copy.before_point")
+    async with ended(crash):
+        said = (await asyncio.to_thread(crash.communicate))[0]
+        assert crash.returncode == CRASHED, said
+
+    async def dropped():
+        return [each["generation"] for each in (await runs.replay("gc", "--force")).facts] == [1]
+
+    await eventually(dropped, "the server ends the session of the process that was killed", 60)
+    live = await places.live()
+    assert await places.pointed(live) == {2}
+    assert await places.rows(live) == expected(ledger.events, abs)
+
+
 async def test_zombie(runs, log, ledger, places, tmp_path: Path):
     """A worker that slept before its batch reached the sinks wakes when others are far ahead, and changes nothing."""
     await log.write(ledger.some(60))
