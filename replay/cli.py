@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eventstore.console import Output, add_json, make_parser, run, tune_collector
-from eventstore.errors import PreconditionFailed, UsageError
+from eventstore.errors import PreconditionFailed, RefoldError, UsageError
 from eventstore.postgres.engine import checkout
 from eventstore.settings import KafkaSettings
 from projections.cli import describe_generation, opened_engine, require_app, table
@@ -25,8 +25,9 @@ from projections.cli.status import SILENT_S
 from projections.control.catalogue import list_generations, read_audit, require_generations
 from projections.control.checkpoint import Vector, has_reached, read_owners, read_vector
 from projections.control.generation import FED, Generation, State
-from projections.copies import follow, show_live
+from projections.copies import follow
 from projections.declaration.projection import Projection
+from projections.feeding.deriving import is_over
 from projections.readmodels.views import move_views
 from projections.settings import ProjectionSettings
 from replay.audit import tell_move
@@ -261,18 +262,23 @@ async def _make_live(engine: AsyncEngine, target: Generation, arguments: argpars
     reach_all = wait_level(engine, KafkaSettings(), target)
 
     async def reach_vector(vector: Vector) -> None:
-        if target.state not in FED:
+        if not await _is_fed(engine, target):
             await _require_level(engine, target, vector)
         await reach_all(vector)
         if action == "swap" and not arguments.accept_parked:
             await require_unparked(engine, target)
 
-    done = await swap(engine, target, reach_vector, action=action, grace_s=settings.grace_s, limit_s=limits.swap_s, detail={})
-    if getattr(arguments, "app", None) or settings.app:
-        await show_live(engine, require_app(getattr(arguments, "app", None), settings).named(target.projection), done.live)
-    else:
-        await move_views(engine, done.live)
-        await follow(engine, done.live)
+    done = await swap(
+        engine,
+        target,
+        reach_vector,
+        action=action,
+        grace_s=settings.grace_s,
+        limit_s=limits.swap_s,
+        detail={},
+        mark="finished",
+    )
+    await _show(engine, done.live, output)
     facts = {
         "projection": target.projection,
         "generation": done.live.number,
@@ -293,15 +299,37 @@ async def _make_live(engine: AsyncEngine, target: Generation, arguments: argpars
     return 0
 
 
+async def _show(engine: AsyncEngine, live: Generation, output: Output) -> None:
+    """Point views and sinks at *live*. What can't be now is told and not raised: the swap is done, and a rollback run again undoes it."""
+    told = [await move_views(engine, live)]
+    try:
+        await follow(engine, live)
+    except RefoldError as error:
+        told.append(f"readers of a sink without the catalogue see the generation before until workers move its pointer: {error}")
+    for each in filter(None, told):
+        output.progress(f"{live} is live, but {each}")
+
+
+async def _is_fed(engine: AsyncEngine, target: Generation) -> bool:
+    async with checkout(engine) as connection:
+        return target.state in FED and not await is_over(connection, target)
+
+
 async def _require_level(engine: AsyncEngine, target: Generation, vector: Vector) -> None:
     """Refuse a swap to a generation that nobody feeds and that is behind *vector*: to wait would hold the live one back for nothing."""
     async with checkout(engine) as connection:
         here = await read_vector(connection, target.id)
     if not has_reached(here, vector):
         behind = sum(max(0, offset - here.get(each, 0)) for each, offset in vector.items())
+        ended = (
+            f"whose grace time ended at {target.retire_at:%Y-%m-%d %H:%M:%S} UTC"
+            if target.retire_at
+            else f"that is {target.state}"
+        )
+        then = "it makes another one of the same code" if target.retire_at else "it goes on to the end"
         raise PreconditionFailed(
-            f"{target} is {behind:,} offsets behind the live one, and nobody feeds a generation that is {target.state}. Run "
-            f"`replay --projection {target.projection} --from-beginning` with its release again: it goes on to the end, and swaps."
+            f"{target} is {behind:,} offsets behind the live one, and nobody feeds a generation {ended}. Run "
+            f"`replay --projection {target.projection} --from-beginning` with its release again: {then}, and swaps."
         )
 
 

@@ -49,8 +49,9 @@ async def swap(  # noqa: PLR0913 - a swap is what it is
 ) -> Swap:
     """Make *target* live. *reach_vector* must return once the target has reached a vector, and may take up to *limit_s* seconds.
 
-    *mark* is noted in the target in the same transaction, so that a replay which dies right after is known to have swapped. So is, in
-    the audit, how many records are parked in the target: counted at the vector, for those that it set aside on its way there.
+    *mark* is noted in the target in the same transaction, so that a replay which dies right after is known to have swapped, and one
+    whose generation somebody else made live is known to have ended. So is, in the audit, how many records are parked in the target:
+    counted at the vector, for those that it set aside on its way there.
 
     Raises PreconditionFailed, with nothing changed, when the target did not get there in time or someone else swapped first.
     """

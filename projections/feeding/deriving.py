@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from eventstore.codec import decode
 from eventstore.errors import PreconditionFailed
@@ -11,8 +12,8 @@ from eventstore.postgres.engine import Connection
 from eventstore.settings import KafkaSettings
 from eventstore.stream import Position
 from projections.control.catalogue import find_live
-from projections.control.generation import Generation
-from projections.control.outbox import insert_derived, take_numbers
+from projections.control.generation import Generation, State
+from projections.control.outbox import insert_derived, list_readers, take_numbers
 from projections.declaration.chain import find_source, find_upstream
 from projections.declaration.emission import DerivedSource, name_derived
 from projections.declaration.projection import Projection
@@ -25,6 +26,14 @@ DERIVES = "derives"
 def find_derived(generation: Generation) -> str | None:
     """Name the topic of what *generation* derives; None = nothing, as one that was built by `--until` for a look at the past."""
     return name_derived(generation.consumer_group) if DERIVES in generation.detail else None
+
+
+async def is_over(connection: Connection, generation: Generation) -> bool:
+    """Say whether nobody feeds *generation* any more: its grace time has ended, and nobody reads what it derives."""
+    if generation.state is not State.RETIRED or generation.retire_at is None or generation.retire_at >= datetime.now(UTC):
+        return False
+    topic = find_derived(generation)
+    return topic is None or not await list_readers(connection, topic)
 
 
 async def write_derived(connection: Connection, generation: Generation, facts: Sequence[Fact]) -> None:

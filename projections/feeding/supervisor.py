@@ -11,7 +11,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,13 +22,12 @@ from eventstore.postgres.engine import Connection, checkout
 from eventstore.settings import KafkaSettings
 from projections.control.catalogue import create_generation, find_live, list_generations, lock_pointer, move, note, set_pointer
 from projections.control.generation import FED, Generation, State
-from projections.control.outbox import list_readers
 from projections.copies import follow
 from projections.declaration.chain import find_upstream
 from projections.declaration.projection import EVENTS, Projection
 from projections.declaration.registry import Projections
 from projections.feeding.coach import Coach
-from projections.feeding.deriving import bind_topics, find_derived, note_deriving
+from projections.feeding.deriving import bind_topics, find_derived, is_over, note_deriving
 from projections.feeding.worker import Supervised, Transient, Worker
 from projections.readmodels.postgres import create_indexes, create_tables
 from projections.readmodels.views import move_views
@@ -179,7 +177,7 @@ class Supervisor:
             if not known:
                 first = await self._make_first(connection, projection)
                 return [first] if first and first.fingerprint == self.fingerprints[projection.name] else []
-            over = [each for each in known if _is_over(each) and not await _is_read(connection, each)]
+            over = [each for each in known if await is_over(connection, each)]
         mine = self.fingerprints[projection.name]
         own = [each for each in known if each.state in FED and each.fingerprint == mine and each not in over]
         live = next((each for each in known if each.state is State.LIVE), None)
@@ -253,13 +251,3 @@ def _tell_other(live: Generation, mine: str, own: list[Generation]) -> str:
         f"{live.projection}: this release's code ({mine}) differs from the live {live} ({live.fingerprint}), which stays as it is. If this "
         f"release is the newer one, rebuild with `replay --projection {live.projection} --from-beginning`; if it is the older, stop it."
     )
-
-
-async def _is_read(connection: Connection, generation: Generation) -> bool:
-    """Say whether somebody still reads what *generation* derives, so that it has to be fed."""
-    topic = find_derived(generation)
-    return topic is not None and bool(await list_readers(connection, topic))
-
-
-def _is_over(generation: Generation) -> bool:
-    return generation.state is State.RETIRED and generation.retire_at is not None and generation.retire_at < datetime.now(UTC)

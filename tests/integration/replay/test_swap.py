@@ -219,6 +219,42 @@ async def test_grace_ends(runs, log, ledger):
     assert [each["generation"] for each in (await runs.replay("gc")).facts] == [1]
 
 
+async def test_refuses_unfed_retired(runs, log, ledger):
+    """A rollback to a generation past its grace time that events came past is refused at once: workers of its release don't feed it."""
+    await log.write(ledger.some(20))
+    await runs.serve(release1.app)
+    assert (await runs.rebuild("--grace", "0", release=2)).code == 0
+    assert (await runs.replay("rollback", "--projection", "bank")).code == 0, "it is where the live one is"
+    assert (await runs.rebuild("--grace", "0", release=2)).code == 0
+    await log.write([ledger.move("account-1")])
+    await runs.serve(release2.app)
+    async with runs.worker(release1.app):
+        done = await runs.replay("rollback", "--projection", "bank")
+    assert (done.code, done.error["error"]) == (3, "PreconditionFailed")
+    assert "whose grace time ended" in done.error["message"]
+    assert await runs.states() == {3: "live", 2: "retired", 1: "retired"}
+
+
+async def test_rolls_back_once(runs, log, ledger):
+    """A rollback that is done says so, whatever else it was given is wrong: it would be undone by whoever ran it again."""
+    await log.write(ledger.some(20))
+    await runs.serve(release1.app)
+    assert (await runs.rebuild(release=2)).code == 0
+    done = await runs.program(main, "rollback", "--projection", "bank", "--app", "tests.nowhere:app", "--json")
+    assert done.code == 0, done.err
+    assert await runs.states() == {2: "retired", 1: "live"}
+
+
+async def test_rebuilds_promoted(runs, log, ledger):
+    """What `swap` made live has ended its replay: the same command with the same code rebuilds it."""
+    await log.write(ledger.some(20))
+    await runs.serve(release1.app)
+    assert (await runs.rebuild("--no-swap", release=2)).code == 0
+    assert (await runs.replay("swap", "--projection", "bank", "--to", "2", release=2)).code == 0
+    done = await runs.rebuild(release=2)
+    assert (done.code, done.facts["generation"]) == (0, 3), done.err
+
+
 async def test_swap_needs_vector(runs, log, ledger):
     """A swap whose target has not reached the live offsets in time changes nothing."""
     await log.write(ledger.some(50))

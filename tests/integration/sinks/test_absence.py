@@ -194,3 +194,21 @@ async def test_server_that_evicts(runs, log, ledger, places, valkey_server_facto
         await client.config_set("maxmemory-policy", "noeviction")
         await level(runs)
         assert await places.rows() == expected(ledger.events)
+
+
+async def test_rolls_back_while_away(runs, log, ledger, places, between):
+    """A rollback while a sink is away is done and told so, with who sees it later; it would be undone by whoever ran it again."""
+    await log.write(ledger.some(20))
+    await runs.serve(app)
+    assert (await runs.rebuild(release=18)).code == 0
+    cut(between)
+    done = await runs.replay("rollback", "--projection", "bank", release=17)
+    assert (done.code, done.facts["generation"]) == (0, 1), done.err
+    assert "bank g1 is live, but readers of a sink" in done.err
+    between.heal()
+    async with runs.worker(app):
+
+        async def moved():
+            return await places.pointed(await places.live()) == {1}
+
+        await eventually(moved, "workers move the pointers", 60)
