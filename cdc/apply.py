@@ -20,7 +20,7 @@ from cdc.database import SourceDatabase, open_database
 from cdc.plan.diff import plan_connector
 from cdc.plan.step import Plan, Step
 from cdc.proof import Proof, Report
-from cdc.steer import await_standing
+from cdc.steer import await_standing, forget_offsets
 from cdc.survey import find_dsn, survey_world
 from eventstore.errors import HeldElsewhere, PreconditionFailed, UsageError
 from eventstore.log.admin import Admin
@@ -89,7 +89,7 @@ async def apply_connector(
         refuse_plan(plan, connector.name, allow_breaking=allow_breaking)
         stale = world.state.failure if world.state is not None else ""
         async with open_database(find_dsn(connector, world.config)) as database:
-            await Work(connect, database, chosen, names, report, connector.state).carry_out(plan.steps)
+            await Work(connect, database, chosen, names, report, started + timeout_s, connector.state).carry_out(plan.steps)
             _sum_up(applied, plan.steps)
             if connector.state == "running":
                 await Proof(connect, database, names.connector, names.slot, started + timeout_s, report, stale).wait()
@@ -127,6 +127,7 @@ class Work:
     kafka: KafkaSettings
     names: Names
     report: Report
+    deadline: float
     state: str = "running"
 
     async def carry_out(self, steps: Sequence[Step]) -> None:
@@ -165,10 +166,15 @@ class Work:
             raise HeldElsewhere(
                 f"the slot {self.names.slot} is read by someone else: another connector or consumer uses our name"
             )
-        await self.connect.create(name, step.values, stopped=True)
+        if not await self.connect.create(name, step.values, stopped=True):
+            raise HeldElsewhere(
+                f"someone else made the connector {name} while this looked: nothing of it was touched. `cdc status` tells whether it "
+                "captures; run `cdc apply` again once they are done",
+                connector=name,
+            )
         has_offsets = bool(await self.connect.read_offsets(name))
         if has_offsets and slot is None:
-            await self.connect.delete_offsets(name)
+            await forget_offsets(self.connect, name, self.deadline)
         if slot is not None and not has_offsets:
             await self.database.drop_slot(self.names.slot)
         if self.state != "stopped":

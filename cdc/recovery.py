@@ -25,7 +25,7 @@ from cdc.offsets import Window, find_window, set_offset, write_position
 from cdc.plan.worker import settle_config
 from cdc.plan.world import World
 from cdc.proof import Report
-from cdc.steer import Target, release_slot, stop_connector
+from cdc.steer import Target, forget_offsets, release_slot, stop_connector
 from cdc.survey import find_dsn, survey_world
 from cdc.void import tell_empty
 from eventstore.errors import PreconditionFailed
@@ -216,7 +216,7 @@ class Healer:
         if await release_slot(database, names.slot, self.deadline):
             self.report(f"slot {names.slot} dropped")
         reach("recover.slot_dropped")
-        await connect.delete_offsets(names.connector)
+        await forget_offsets(connect, names.connector, self.deadline)
         self.report("offsets deleted")
         reach("recover.offsets_deleted")
 

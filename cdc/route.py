@@ -17,7 +17,7 @@ from cdc.connect.config import build_config
 from cdc.connect.declaration import Connector
 from cdc.database import open_database
 from cdc.proof import Proof, Report
-from cdc.steer import Target, teardown_connector
+from cdc.steer import Target, forget_offsets, stop_connector, teardown_connector
 from eventstore.errors import PreconditionFailed, TimedOut, UsageError
 from eventstore.log.topics import ensure_events_topic
 from eventstore.log.wire import CONTENT_TYPE
@@ -172,8 +172,8 @@ async def _settle_connector(switch: Switch, *, fresh: bool) -> None:
         if await connect.read_config(target.name) is None:
             await connect.create(target.name, config, stopped=True)
         if fresh and await connect.read_offsets(target.name):
-            await connect.stop(target.name)
-            await connect.delete_offsets(target.name)
+            await stop_connector(connect, target, switch.deadline)
+            await forget_offsets(connect, target.name, switch.deadline)
         await connect.put_config(target.name, config)
         await connect.resume(target.name)
         await Proof(connect, database, target.name, target.slot, switch.deadline, switch.report).wait()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -108,7 +107,7 @@ async def teardown_connector(connect: ConnectClient, target: Target, deadline: f
     if await connect.stop(target.name):
         await await_standing(connect, target.name, "STOPPED", deadline)
         report("stopped")
-        await _repeat(lambda: connect.delete_offsets(target.name), deadline, f"the offsets of {target.name} can't be deleted")
+        await forget_offsets(connect, target.name, deadline)
         report("offsets deleted")
         gone["connector"] = await connect.delete(target.name)
         report("connector deleted")
@@ -134,6 +133,16 @@ async def release_slot(database: SourceDatabase, slot: str, deadline: float) -> 
     return False
 
 
+async def forget_offsets(connect: ConnectClient, name: str, deadline: float) -> None:
+    """Delete the offsets of a stopped connector, again while Connect does not know yet that it exists or has stopped. Raises TimedOut."""
+    while not await connect.delete_offsets(name):
+        if time.monotonic() > deadline:
+            raise TimedOut(
+                f"the offsets of {name} can't be deleted: is it stopped? Give more time with --timeout", connector=name
+            )
+        await asyncio.sleep(_POLL_S)
+
+
 async def await_standing(connect: ConnectClient, name: str, wanted: str, deadline: float) -> None:
     """Return when Connect says that the connector is *wanted*: PAUSED, or STOPPED with no task left. Raises TimedOut."""
     while (state := await connect.read_state(name)) is None or state.state != wanted or (wanted == "STOPPED" and state.tasks):
@@ -152,10 +161,3 @@ async def _prove(connect: ConnectClient, target: Target, deadline: float, report
 def _require(found: bool, name: str) -> None:
     if not found:
         raise PreconditionFailed(f"Kafka Connect knows no connector {name}: run `cdc apply`, or see `cdc status` for the names")
-
-
-async def _repeat(attempt: Callable[[], Awaitable[bool]], deadline: float, failed: str) -> None:
-    while not await attempt():
-        if time.monotonic() > deadline:
-            raise TimedOut(f"{failed}; give more time with --timeout")
-        await asyncio.sleep(_POLL_S)

@@ -76,26 +76,30 @@ class ConnectClient:
         values = (each["value"] for each in answer["configs"])
         return {value["name"]: value["errors"] for value in values if value["errors"]}
 
-    async def create(self, name: str, config: Mapping[str, str], *, stopped: bool = False) -> None:
-        """Create a connector. Raises PreconditionFailed when one of that name exists with another configuration."""
+    async def create(self, name: str, config: Mapping[str, str], *, stopped: bool = False) -> bool:
+        """Create a connector and return once Connect tells of it, which a worker may do a moment later; False = an equal one was there.
+
+        Raises PreconditionFailed when one of that name exists with another configuration.
+        """
         body = {"name": name, "config": dict(config), **({"initial_state": "STOPPED"} if stopped else {})}
-        attempt = 0
+        deadline, attempt, made, unsure = time.monotonic() + self._settings.patience_s, 0, False, False
         while True:
             attempt += 1
             try:
-                await self._ask("POST", "/connectors", body)
+                made = made or await self._ask("POST", "/connectors", body) is not None
             except _Unknown:
-                pass
+                unsure = True
             except RefoldError as error:
                 if error.facts.get("status") != _CONFLICT:
                     raise
-            else:
-                return
             running = await self.read_config(name)
-            if running is not None and not compare_config(running, config):
-                return
-            if running is not None or attempt > 3:
+            if running is not None and not made and compare_config(running, config):
                 raise PreconditionFailed(f"a connector {name} exists with another configuration; run `cdc apply` again")
+            if running is not None:
+                return made or unsure
+            if attempt > 3 and time.monotonic() > deadline:
+                raise Unreachable(f"Kafka Connect at {self._settings.address} was given {name} and tells of no such connector")
+            await asyncio.sleep(backoff_s(attempt))
 
     async def put_config(self, name: str, config: Mapping[str, str]) -> None:
         """Create or update a connector; idempotent. Tasks are restarted only when something changed."""
