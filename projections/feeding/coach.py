@@ -45,7 +45,7 @@ class Coach:
         self._running: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
         self._door = asyncio.Lock()
-        self._claiming: Sequence[Partition] | None = None
+        self._claiming: list[Partition] | None = None
 
     @property
     def mark(self) -> str:
@@ -65,13 +65,16 @@ class Coach:
         return bool(self._seats) and self._seats[0] is seat
 
     async def attach(self, seat: Seat) -> None:
-        """Let *seat* take part, from the next claim on."""
+        """Let *seat* take part, from the next claim on, or from the present one: all whom that asked may fail."""
         async with self._door:
             self._seats.append(seat)
             if self._running is None or self._running.done():
+                self._claiming = None
                 self._reader = self._make_reader()
                 await self._reader.open()
                 self._running = asyncio.create_task(self._run(self._reader), name=self._group)
+            elif self._claiming is not None:
+                seat.ask(self._claiming)
         self.note()
 
     async def detach(self, seat: Seat) -> None:

@@ -11,6 +11,7 @@ from eventstore.postgres.engine import checkout
 from projections import Projection, Projections
 from projections.control.catalogue import find_live
 from projections.control.checkpoint import has_reached, read_seen
+from projections.feeding.coach import Coach, Seat
 from projections.feeding.supervisor import Supervisor
 from projections.settings import ProjectionSettings
 from tests.bank.events import AccountNoted, MoneyMoved
@@ -142,3 +143,45 @@ async def test_two_releases(runs, log, ledger, monkeypatch):
 
 async def _is_open(*supervisors):
     return all(worker.pulse.is_open for each in supervisors for worker in each.workers)
+
+
+async def test_claims_late(kafka, log):
+    """Who takes a seat while the others claim is asked too: when all of those fail, the pass does not wait for an answer of nobody's."""
+    asked, failing = asyncio.Event(), asyncio.Event()
+
+    async def fail(_):
+        asked.set()
+        await failing.wait()
+        raise ConnectionError
+
+    async def take(partitions):
+        return dict.fromkeys(partitions, 0)
+
+    coach = Coach(kafka, SHARED, [log.settings.events_topic], f"{kafka.topic_prefix}.pass")
+    first, second = Seat(coach, fail), Seat(coach, take)
+
+    async def sit():
+        await first.open()
+        try:
+            while True:
+                await first.poll(0.05, 100)
+        finally:
+            await first.close()
+
+    async def opens():
+        await second.poll(0.05, 100)
+        return second.is_open
+
+    sitting = asyncio.create_task(sit())
+    try:
+        await asyncio.wait([sitting, waiting := asyncio.create_task(asked.wait())], return_when=asyncio.FIRST_COMPLETED)
+        assert waiting.done()
+        await second.open()
+        failing.set()
+        with pytest.raises(ConnectionError):
+            await sitting
+        await eventually(opens, "the second one has its claim")
+    finally:
+        sitting.cancel()
+        await asyncio.gather(sitting, waiting, return_exceptions=True)
+        await second.close()
