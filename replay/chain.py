@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from eventstore.errors import PreconditionFailed
 from eventstore.log.bounds import find_bounds
 from eventstore.postgres.engine import Connection, checkout
 from eventstore.settings import KafkaSettings
 from projections.control.catalogue import find_live, list_generations
 from projections.control.checkpoint import Vector, has_reached, read_seen, read_vector
-from projections.control.generation import UNFINISHED, Generation
+from projections.control.generation import UNFINISHED, Generation, State
 from projections.control.outbox import read_stands
 from projections.declaration.chain import find_upstream
 from projections.declaration.emission import name_derived
@@ -97,6 +98,18 @@ async def level(engine: AsyncEngine, kafka: KafkaSettings, live: Generation, tar
             partitions = [(topic, number) for number in range(target.topics[topic])]
             goal |= (await find_bounds(kafka, partitions))[1]
     return goal
+
+
+async def require_upstream(engine: AsyncEngine, target: Generation) -> None:
+    """Raise PreconditionFailed where *target* reads what a dropped generation derived: that is gone, so nothing could feed it."""
+    async with checkout(engine) as connection:
+        known = {name_derived(each.consumer_group): each for each in await list_generations(connection)}
+    for each in (known[topic] for topic in sorted(target.topics) if topic in known):
+        if each.state is State.DROPPED:
+            raise PreconditionFailed(
+                f"{target} reads what {each} derived, and {each} is dropped, so nothing could feed it. Rebuild with its release: "
+                f"`{compose_rebuilds([target.projection])[0]}`."
+            )
 
 
 async def _level(connection: Connection, old: Generation, new: Generation) -> None:

@@ -32,7 +32,7 @@ from projections.readmodels.views import move_views
 from projections.settings import ProjectionSettings
 from replay.audit import tell_move
 from replay.bound import is_bounded
-from replay.chain import describe_chain, wait_level
+from replay.chain import describe_chain, require_upstream, wait_level
 from replay.choice import Choices
 from replay.collect import collect
 from replay.construction import part
@@ -259,6 +259,7 @@ def find_previous(known: Sequence[Generation], moves: Sequence[dict[str, Any]]) 
 
 async def _make_live(engine: AsyncEngine, target: Generation, arguments: argparse.Namespace, output: Output, action: str) -> int:
     settings, limits = ProjectionSettings(), ReplaySettings()
+    await require_upstream(engine, target)
     reach_all = wait_level(engine, KafkaSettings(), target)
 
     async def reach_vector(vector: Vector) -> None:
