@@ -17,8 +17,9 @@ from cdc.check import Facts
 from cdc.connect.client import ConnectClient
 from cdc.connect.config import KICK, Names
 from cdc.connect.scope import list_captured
+from cdc.connect.trace import classify
 from cdc.database import SourceDatabase
-from cdc.proof import Report
+from cdc.proof import ConnectorFailed, Report
 from cdc.signal import Sent, find_channel, send_signal, write_snapshot
 from eventstore.codec import decode
 from eventstore.errors import PreconditionFailed, RefoldError, TimedOut, UndecodableRecord
@@ -26,7 +27,7 @@ from eventstore.log.assigned import AssignedReader
 from eventstore.log.bounds import find_bounds
 from eventstore.settings import KafkaSettings
 
-_POLL_S = 0.5
+_POLL_S, _LOOK_S = 0.5, 2.0
 
 
 class SnapshotFailed(RefoldError):
@@ -110,8 +111,8 @@ class Runner:
     async def run(self, tables: Sequence[str], deadline: float, *, where: str | None = None, blocking: bool = False) -> Snapshot:
         """Order a snapshot of *tables* and return when all were read.
 
-        Raises PreconditionFailed before anything was sent, SnapshotFailed when a table was not read to its end, TimedOut (the
-        snapshot goes on; its id is in the message).
+        Raises PreconditionFailed before anything was sent, SnapshotFailed when a table was not read to its end, ConnectorFailed when
+        the connector did meanwhile, TimedOut (whether it goes on is in the message, and its id).
         """
         config = await self._check(tables, blocking=blocking)
         topic = config.get("notification.sink.topic.name", "")
@@ -158,21 +159,32 @@ class Runner:
     async def _follow(self, snapshot: Snapshot, sent: Sent, start: tuple[str, int], deadline: float, *, blocking: bool) -> None:
         reader = AssignedReader(self.kafka, f"{self.names.prefix}.cdc-snapshot")
         await reader.open({(start[0], 0): start[1]})
+        due = 0.0
         try:
             while not snapshot.ended:
                 for records in (await reader.poll(_POLL_S)).values():
                     for told in map(read_notification, (record.value for record in records)):
                         if told is not None and _is_ours(told, sent, blocking=blocking) and (line := snapshot.note(told)):
                             self.report(line)
-                if time.monotonic() > deadline:
-                    raise TimedOut(
-                        f"the snapshot {sent.id} is {snapshot.state} with {snapshot.tables}, and goes on; give more time with --timeout, "
-                        "or end it with `cdc signal`: stop-snapshot",
-                        **snapshot.facts(),
-                    )
+                if not snapshot.ended and (time.monotonic() > due or time.monotonic() > deadline):
+                    await self._require_going(snapshot, deadline)
+                    due = time.monotonic() + _LOOK_S
                 await self.database.kick(KICK, self.names.connector)  # watermarks of a read-only snapshot move with the log only
         finally:
             await reader.close()
+
+    async def _require_going(self, snapshot: Snapshot, deadline: float) -> None:
+        """Raise ConnectorFailed when nothing more will come, TimedOut after *deadline*."""
+        name, state = self.names.connector, await self.connect.read_state(self.names.connector)
+        so_far = f"the snapshot {snapshot.id} is {snapshot.state} with {snapshot.tables}"
+        if state is not None and state.failure:
+            kind, cause, remedy = classify(state.failure)
+            told = f"connector {name} failed ({kind}) meanwhile: {cause}. Remedy: {remedy}. Then `cdc status`: {so_far}"
+            raise ConnectorFailed(told, cause=kind, trace=state.failure, **snapshot.facts())
+        if time.monotonic() > deadline:
+            goes_on = "and goes on; give more time with --timeout, or end it with `cdc signal`: stop-snapshot"
+            stands = f"but connector {name} is {state or 'without status'}: it can go on after `cdc resume`"
+            raise TimedOut(f"{so_far}, {goes_on if state is not None and state.is_running else stands}", **snapshot.facts())
 
 
 def _is_ours(told: Mapping[str, Any], sent: Sent, *, blocking: bool) -> bool:

@@ -49,9 +49,16 @@ class ConnectClient:
         return str((await self._ask("GET", "/"))["version"])
 
     async def list_connectors(self) -> dict[str, tuple[ConnectorState, dict[str, str]]]:
-        """Give every connector's state and configuration in one request, which no rebalance disturbs."""
-        answer: dict[str, Any] = await self._ask("GET", "/connectors?expand=status&expand=info")
-        return {name: (ConnectorState.read(each["status"]), each["info"]["config"]) for name, each in answer.items()}
+        """Give every connector's state and configuration, whatever rebalance goes on; one that has no status yet is UNASSIGNED.
+
+        Asked for both at once, Connect leaves out who has no status, as in the first moment after a connector was made.
+        """
+        told: dict[str, Any] = await self._ask("GET", "/connectors?expand=status")
+        known: dict[str, Any] = await self._ask("GET", "/connectors?expand=info")
+        states = {name: ConnectorState.read(each["status"]) for name, each in told.items()}
+        return {
+            name: (states.get(name, ConnectorState("UNASSIGNED", ())), each["info"]["config"]) for name, each in known.items()
+        }
 
     async def read_state(self, name: str) -> ConnectorState | None:
         """Give the connector's and its tasks' states, None when there is none (or none yet)."""

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from cdc.connect.settings import ConnectSettings
+from eventstore.codec import encode
 
 Hook = Callable[[], Awaitable[object]]
 _UNKNOWN = b'{"error_code":404,"message":"Connector not found"}'
@@ -21,11 +22,21 @@ class Front:
         self.settings = ConnectSettings()
         self._http = httpx.AsyncClient(base_url=behind, timeout=95, trust_env=False)
         self._before: dict[tuple[str, str], Hook] = {}
+        self._after: dict[tuple[str, str], Hook] = {}
+        self._unseen: set[str] = set()
         self._late: dict[tuple[str, str], int] = {}
 
     def do_before(self, method: str, ending: str, hook: Hook) -> None:
         """Do *hook* once, before the first such request to a path that ends so is passed on."""
         self._before[method, ending] = hook
+
+    def do_after(self, method: str, ending: str, hook: Hook) -> None:
+        """Do *hook* once, when the first such request was carried out and before its answer is given."""
+        self._after[method, ending] = hook
+
+    def forget(self, name: str) -> None:
+        """Leave the connector *name* out of lists with statuses, as Connect does with one that has none yet."""
+        self._unseen.add(name)
 
     def hide(self, method: str, ending: str, times: int = 1) -> None:
         """Answer so many of these requests as a worker does that has not heard of the connector yet."""
@@ -34,7 +45,7 @@ class Front:
     @property
     def is_done(self) -> bool:
         """Whether all that was asked for has happened, without which a test would prove nothing."""
-        return not self._before and not any(self._late.values())
+        return not self._before and not self._after and not any(self._late.values())
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection, a request at a time, until the client closes it."""
@@ -64,6 +75,10 @@ class Front:
                 self._late[key] -= 1
                 return 404, _UNKNOWN
         answer = await self._http.request(method, path, content=body, headers={"Content-Type": "application/json"})
+        for key in [each for each in self._after if each[0] == method and path.endswith(each[1])]:
+            await self._after.pop(key)()
+        if self._unseen and "expand=status" in path:
+            return answer.status_code, encode({name: told for name, told in answer.json().items() if name not in self._unseen})
         return answer.status_code, answer.content
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from cdc import CapturedTable
 from cdc.apply import apply_connector
+from cdc.cli.fleet import expand_names
 from cdc.connect.client import ConnectClient
-from cdc.connect.config import build_config
+from cdc.connect.config import build_config, find_names
 from cdc.connect.declaration import read_connector
-from eventstore.errors import HeldElsewhere
+from cdc.database import open_database
+from cdc.proof import ConnectorFailed
+from cdc.snapshot import Runner
+from cdc.steer import Target, stop_connector
+from eventstore.errors import HeldElsewhere, TimedOut
 from tests.integration.cdc.front import open_front
+from tests.stack.waiting import eventually
 
 ROWS = CapturedTable("operations", "public.t")
 
@@ -65,3 +73,48 @@ async def test_hears_late_of_a_new_connector(source, declared, read):
         await apply_connector(declared, kafka=source.kafka, settings=front.settings)
         assert front.is_done
     assert [message.body.key[0] for message in await read(ROWS, 3)] == [1, 2, 3]
+
+
+async def test_pattern_finds_a_new_connector(source, declared):
+    """A pattern matches a connector that no worker has taken over yet."""
+    async with open_front(source.connect.url) as front, ConnectClient(front.settings) as connect:
+        await connect.create(source.name, build_config(declared, source.kafka), stopped=True)
+        front.forget(source.name)
+        assert await expand_names(connect, source.kafka, ["oper*"]) == ["operations"]
+        state, config = (await connect.list_connectors())[source.name]
+        assert (state.state, config["slot.name"]) == ("UNASSIGNED", source.slot)
+
+
+async def test_snapshot_of_one_that_stops(source):
+    """A snapshot whose connector fails meanwhile ends with its cause, and where somebody stopped it that is what is told."""
+    source.sql.execute("create table t (id int primary key)")
+    connector = read_connector(source.declare("public.t", extra='signals = "table"'))
+    names, target = find_names(connector, source.kafka), Target(source.name, source.slot, None)
+    await apply_connector(connector, kafka=source.kafka, settings=source.connect)
+    async with (
+        open_front(source.connect.url) as front,
+        ConnectClient(front.settings) as connect,
+        ConnectClient(source.connect) as other,
+        open_database(source.dsn) as database,
+    ):
+        runner = Runner(connect, database, source.kafka, names, lambda _: None)
+
+        async def runs():
+            return (await other.read_state(source.name)).is_running
+
+        async def fails():
+            return (await other.read_state(source.name)).failure
+
+        async def spoil():
+            await other.put_config(source.name, {**await other.read_config(source.name), "publication.name": "absent"})
+            await eventually(fails, "the task misses its publication")
+
+        front.do_after("GET", "/status", lambda: stop_connector(other, target, time.monotonic() + 60))
+        with pytest.raises(TimedOut, match=r"STOPPED.* after `cdc resume`"):
+            await runner.run(["public.t"], time.monotonic())
+        await other.resume(source.name)
+        await eventually(runs, "the connector goes on")
+        front.do_after("GET", "/status", spoil)
+        with pytest.raises(ConnectorFailed, match="meanwhile"):
+            await runner.run(["public.t"], time.monotonic() + 60)
+        assert front.is_done
