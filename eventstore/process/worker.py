@@ -2,7 +2,8 @@
 
 A task is not done in the transaction that takes it: a worker may die anywhere, and somebody else does it again. For an event and a
 command that is the same as once, because the event's id is the task's and the events of a command have ids that follow from it.
-For a call to the outside it is at least once (with the same key each time), or at most once where the task says so.
+For a call to the outside it is at least once (with the same key each time), or at most once where the task says so. Nothing is begun
+when the lease may be over: by then somebody else has done it, or a person has given it up.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from eventstore.backoff import jitter_s
 from eventstore.envelope import NewEvent, RawEvent
-from eventstore.errors import OutcomeUnknown, UsageError
+from eventstore.errors import OutcomeUnknown, TimedOut, UsageError
 from eventstore.event import registry
 from eventstore.moments import reach
 from eventstore.postgres.engine import checkout
@@ -49,12 +50,13 @@ class Worker:
     async def step(self) -> int:
         """Take what is due and carry it out; gives how many tasks were taken."""
         settings = self._settings
+        until = asyncio.get_running_loop().time() + settings.lease_s * 0.8
         async with checkout(self._store.engine) as connection:
             claimed = await claim_tasks(connection, self._name, settings.batch_tasks, settings.lease_s)
         if not claimed:
             return 0
         reach("task.claimed")
-        outcomes = await asyncio.gather(*map(self._try, claimed))
+        outcomes = await asyncio.gather(*(self._try(each, until) for each in claimed))
         reach("task.carried_out")
         await self._cross(claimed, outcomes)
         reach("task.crossed_off")
@@ -76,13 +78,15 @@ class Worker:
         for each in {id(each): each for each in self._repositories.values()}.values():
             await each.settle()
 
-    async def _try(self, claimed: Claimed) -> Exception | None:
-        """Carry one task out; gives what went wrong. A call is crossed off at once, since doing it again is felt."""
+    async def _try(self, claimed: Claimed, until: float) -> Exception | None:
+        """Carry one task out by *until*; gives what went wrong. A call is crossed off at once, since doing it again is felt."""
         task = claimed.task
         try:
             if not task.repeatable and claimed.attempts > 1:
                 raise OutcomeUnknown
-            async with asyncio.timeout(self._settings.lease_s * 0.8):
+            if asyncio.get_running_loop().time() > until:
+                raise TimedOut("this worker slept through its lease and did not begin it")
+            async with asyncio.timeout_at(until):
                 await self._carry_out(task)
         except Exception as error:
             return error

@@ -2,7 +2,8 @@
 
 Any number of processes of the live release share the work; those of other releases and builds find nothing. The effects of one stream are
 carried out one after the other, in the order of its events: behind a dead one the later ones wait until somebody decides. A process that
-dies between call and crossing off leaves a lease that runs out, and the effect is called again with the same key.
+dies between call and crossing off leaves a lease that runs out, and the effect is called again with the same key. One that slept through
+its lease begins nothing.
 """
 
 from __future__ import annotations
@@ -73,9 +74,10 @@ class Executor:
         try:
             while not self._stopping:
                 self._awake.clear()
+                until = asyncio.get_running_loop().time() + self._settings.effect_lease_s * 0.8
                 with contextlib.suppress(*ConnectionLost, OSError, RefoldError):
                     for each in await self._take(self._settings.effect_tasks - len(tasks)):
-                        task = asyncio.create_task(self._carry_out(each))
+                        task = asyncio.create_task(self._carry_out(each, until))
                         tasks.add(task)
                         task.add_done_callback(tasks.discard)
                 with contextlib.suppress(TimeoutError):
@@ -92,10 +94,14 @@ class Executor:
                 await self._dispatch.sweep(connection, self._settings.effect_keep_s)
             return await self._dispatch.claim(connection, f"{describe_actor()} worker", free, self._settings.effect_lease_s)
 
-    async def _carry_out(self, claimed: Claimed) -> None:
+    async def _carry_out(self, claimed: Claimed, until: float) -> None:
+        """Call the effect's function, unless the lease may be over: by then it may be done, or given up by a person."""
         reach("effect.claimed")
+        if asyncio.get_running_loop().time() > until:
+            log.warning("%s: effect %s of event %s is left to others", self._projection, claimed.effect, claimed.event_id)
+            return
         try:
-            outcome = await self._try(self._effects[claimed.effect], claimed)
+            outcome = await self._try(self._effects[claimed.effect], claimed, until)
         except Exception as error:
             await self._fail(claimed, error)
         else:
@@ -107,14 +113,14 @@ class Executor:
         finally:
             self.wake()
 
-    async def _try(self, effect: Effect, claimed: Claimed) -> Any:
+    async def _try(self, effect: Effect, claimed: Claimed, until: float) -> Any:
         await self._opener.prepare([claimed.value])
         message = self._read(claimed)
         assert message is not None, "it was read when it was written down"
         envelope = EVENTS.detail(message.body, message.raw)
         attempt = Attempt(name_key(self._projection, effect.name, claimed.event_id), claimed.attempts, envelope)
         arguments = (message.body, attempt) if effect.detailed else (message.body,)
-        async with asyncio.timeout(self._settings.effect_lease_s * 0.8):
+        async with asyncio.timeout_at(until):
             if inspect.iscoroutinefunction(effect.function):
                 outcome = await effect.function(*arguments)
             else:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from eventstore.moments import CRASHED
+from eventstore.postgres import checkout
+from eventstore.postgres.tasks import Agenda, insert_tasks
+from eventstore.process.runner import Runner
+from eventstore.task import Kind, Task
 from tests.faults.history import History, check
 from tests.integration.process.children import child
-from tests.integration.process.conftest import Shop
+from tests.integration.process.conftest import QUICK, Shop
+from tests.integration.process.outside import CALLS, app
 from tests.stack.waiting import eventually
 
 MOMENTS = ("process.before_commit", "process.after_commit", "task.claimed", "task.carried_out", "task.crossed_off")
@@ -85,6 +91,32 @@ async def test_zombie(shop: Shop, postgres_dsn: str, tmp_path: Path, moment: str
         zombie.send_signal(signal.SIGTERM)
         assert await zombie.wait() == 0
     assert check(await history(shop, ORDERS)) == []
+
+
+async def test_begins_nothing_late(shop: Shop, postgres_dsn: str, tmp_path: Path) -> None:
+    """A runner that wakes after its lease doesn't make the call that it had not begun, which a person has given up meanwhile."""
+    asleep, calls = tmp_path / "asleep", tmp_path / "calls"
+    calls.touch()
+    task = Task(uuid4(), Kind.CALL, "outside", {}, repeatable=False)
+    async with checkout(shop.store.engine) as connection:
+        await insert_tasks(connection, [task])
+    chosen = {"REFOLD_PAUSE_AT": f"task.claimed:{asleep}", CALLS: str(calls)}
+    async with child("--app", "tests.integration.process.outside:app", dsn=postgres_dsn, **chosen) as zombie:
+
+        async def sleeps() -> bool:
+            return asleep.exists() and bool(
+                await shop.ask("SELECT FROM eventstore.task WHERE lease_until < clock_timestamp()")  # it has slept too long
+            )
+
+        await eventually(sleeps, "the runner to sleep through its lease")
+        await Runner(shop.store, app, QUICK).drain()
+        [failed] = await Agenda(shop.store.engine).list("failed")
+        assert failed["reason"].startswith("OutcomeUnknown")
+        await Agenda(shop.store.engine).skip(task.id)
+        zombie.send_signal(signal.SIGCONT)
+        zombie.send_signal(signal.SIGTERM)
+        assert await zombie.wait() == 0
+    assert calls.read_text("utf-8") == ""
 
 
 async def test_two_at_once(shop: Shop, postgres_dsn: str) -> None:

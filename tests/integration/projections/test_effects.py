@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from typing import NamedTuple
 
 import pytest
@@ -215,6 +216,27 @@ async def test_killed(runs, log, ledger, letters, monkeypatch, moment, most):
     assert len(keys) == len(set(keys.values())) == 10
     assert all(each.key == keys[each.stream, each.number] for each in found)
     assert len(found) == 9 + most
+
+
+async def test_begins_nothing_late(runs, log, ledger, letters, monkeypatch, tmp_path):
+    """A worker that wakes after its lease doesn't carry out the effect that it had not begun, which a person has skipped meanwhile."""
+    await begin(runs)
+    await log.write([event := ledger.move("a")])
+    asleep = tmp_path / "asleep"
+    monkeypatch.setenv("REFOLD_PROJECTIONS_EFFECT_LEASE_S", "1.5")
+    worker = runs.child("projections", "run", release=7, REFOLD_PAUSE_AT=f"effect.claimed:{asleep}")
+    async with ended(worker):
+
+        async def sleeps():
+            return asleep.exists() and await runs.query("SELECT 1 FROM projections.effect WHERE lease_until < clock_timestamp()")
+
+        await eventually(sleeps, "the worker sleeps through its lease")
+        skipped = await runs.projections("effects", "skip", event.id, "--projection", "bank", "--why", "moved away")
+        assert skipped.code == 0, skipped.err
+        worker.send_signal(signal.SIGCONT)
+        worker.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(worker.communicate)
+    assert letters() == []
 
 
 async def test_planned(runs, log, ledger, letters):
