@@ -26,15 +26,16 @@ def declare(commands: Any) -> None:
 
 
 async def _offsets(arguments: argparse.Namespace, output: Output) -> int:
+    position = _read_lsn(arguments)
     async with open_running(arguments) as (connect, database, _, names):
+        if arguments.verb != "show":  # first, for where a connector stands is settled only once it has stopped
+            require_stopped(await connect.read_state(names.connector), names.connector)
         offsets = await connect.read_offsets(names.connector)
         window = find_window(offsets, names, await database.read_slot(names.slot))
         if arguments.verb == "show":
             shown = "\n".join(f"  {name}: {value or 'none'}" for name, value in window.facts().items())
             output.result({"connector": names.connector, "offsets": offsets, **window.facts()}, f"{names.connector}\n{shown}")
             return 0
-        position = _read_lsn(arguments)
-        require_stopped(await connect.read_state(names.connector), names.connector)
         told = _weigh(window, position)
         if arguments.yes:
             await _move(connect, database, names, position)

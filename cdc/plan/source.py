@@ -136,7 +136,8 @@ def _plan_publication(connector: Connector, names: Names, world: World) -> Itera
             + [f"{', '.join(lost)} is not declared" for _ in lost[:1]]
         )
         change = Change("tables", ", ".join(there["tables"]), ", ".join(wanted))
-        yield Step("PostgreSQL", "~", "publication", name, "sql", reason, (change,), statement.set_tables(name, wanted))
+        text = statement.set_tables(name, wanted) if lost else statement.add_tables(name, gained)
+        yield Step("PostgreSQL", "~", "publication", name, "sql", reason, (change,), text)
     if set(there["operations"]) != set(connector.publish):
         change = Change("publish", ", ".join(there["operations"]), ", ".join(connector.publish))
         text = statement.set_operations(name, connector.publish)

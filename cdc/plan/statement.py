@@ -27,6 +27,11 @@ def set_tables(name: str, tables: Sequence[str]) -> str:
     return f"ALTER PUBLICATION {quote(name)} SET TABLE {_list(tables)}"
 
 
+def add_tables(name: str, tables: Sequence[str]) -> str:
+    """Make the publication hold *tables* too, whatever else it holds by then, and however that is narrowed."""
+    return f"ALTER PUBLICATION {quote(name)} ADD TABLE {_list(tables)}"
+
+
 def set_operations(name: str, operations: Sequence[str]) -> str:
     """Make the publication publish exactly *operations*."""
     return f"ALTER PUBLICATION {quote(name)} SET (publish = '{', '.join(operations)}')"

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from cdc import CapturedTable
-from cdc.apply import apply_connector
+from cdc.apply import apply_connector, read_plan
 from cdc.cli.fleet import expand_names
 from cdc.connect.client import ConnectClient
 from cdc.connect.config import build_config, find_names
@@ -117,4 +117,48 @@ async def test_snapshot_of_one_that_stops(source):
         front.do_after("GET", "/status", spoil)
         with pytest.raises(ConnectorFailed, match="meanwhile"):
             await runner.run(["public.t"], time.monotonic() + 60)
+        assert front.is_done
+
+
+async def test_publication_gains_a_table_meanwhile(source):
+    """What somebody else adds to the publication of an adopted connector between the look and the change stays in it."""
+    source.sql.execute("create table t (id int primary key)")
+    source.sql.execute("create table mine (id int primary key)")
+    source.sql.execute("create table theirs (id int primary key)")
+    source.sql.execute(f"create publication {source.slot} for table mine where (id > 5)")
+    path = source.declare("public.t")
+    adopted = f'\n[adopted]\nconnector = "{source.name}"\nprefix = "{source.name}"\npublication = "{source.slot}"\n'
+    path.write_text(path.read_text(encoding="utf-8") + adopted, encoding="utf-8")
+    plan = await read_plan(read_connector(path), kafka=source.kafka, settings=source.connect)
+    source.sql.execute(f"alter publication {source.slot} add table theirs")
+    async with open_database(source.dsn) as database:
+        for step in plan.steps:
+            if step.thing == "publication":
+                await database.execute(step.statement)
+    query = "select tablename, rowfilter from pg_publication_tables where pubname = %s order by 1"
+    published = source.sql.execute(query, (source.slot,)).fetchall()
+    assert published == [("mine", "(id > 5)"), ("t", None), ("theirs", None)]
+
+
+async def test_stops_while_offsets_are_weighed(source, monkeypatch, capsys):
+    """A position is held against where the slot stands once the connector has stopped, not against where it stood before."""
+    source.sql.execute("create table t (id int primary key)")
+    path = source.declare("public.t", options='"heartbeat.interval.ms" = 0')
+    await apply_connector(read_connector(path), kafka=source.kafka, settings=source.connect)
+    before = source.read_slot()[1]
+
+    async def moves():
+        source.sql.execute("select pg_logical_emit_message(true, 'cdc_kick', 'x')")
+        return source.read_slot()[1] != before
+
+    async def stop():
+        await eventually(moves, "the slot moves on")
+        async with ConnectClient(source.connect) as other:
+            await stop_connector(other, Target(source.name, source.slot, None), time.monotonic() + 60)
+
+    async with open_front(source.connect.url) as front:
+        monkeypatch.setenv("REFOLD_CONNECT_URL", front.settings.url)
+        front.do_before("GET", "/status", stop)
+        assert await source.run("offsets", "set", "operations", "--lsn", before) == 3
+        assert "has let go of everything before" in capsys.readouterr().err
         assert front.is_done
