@@ -28,6 +28,7 @@ from projections.declaration.projection import Projection
 from replay.choice import Choices
 from replay.evidence.history import read_history
 from replay.operator import operating
+from replay.plan import Step
 from replay.progress import Reporter
 from replay.run import Replay
 from replay.settings import ReplaySettings
@@ -144,7 +145,11 @@ class Recovery:
             with Reporter(self._output, projection.name) as reporter:
                 choices = Choices(accept_differences=True)
                 replay = Replay(projection, engine, reporter, kafka=self._kafka, settings=limits, choices=choices)
-                await replay.run(await replay.plan())
+                plan = await replay.plan()
+                if plan.step is Step.FINISH:  # a replay that was killed after its swap is noted as ended, which mends no row
+                    await replay.run(plan)
+                    plan = await replay.plan()
+                await replay.run(plan)
         self._found.rebuilt.append(projection.name)
 
     async def _find_lost(self, world: World) -> list[str]:
