@@ -48,6 +48,7 @@ MOMENTS: Final[Mapping[str, str]] = {
     "swap.views_made": "the views show it too; nobody feeds it",
     "replay.handed_over": "workers feed it, or nobody does yet; the run has not noted its end",
     "gc.before_drop": "a retired generation is about to lose its tables",
+    "gc.before_commit": "its tables are dropped; their transaction is open",
     "derive.before_commit": "derived events are in the log; their transaction is open",
     "derive.after_commit": "they are visible; the outbox still has them",
     "effect.claimed": "an effect is this worker's; it is not carried out",

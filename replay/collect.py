@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -38,7 +39,7 @@ def find_garbage(known: list[Generation], now: datetime, *, force: bool, bounded
 
 
 async def collect(engine: AsyncEngine, projection: str | None, *, force: bool, bounded: bool = False) -> list[Generation]:
-    """Drop the garbage of *projection* (None = of all): tables first, then the note that they are gone, so a crash repeats the drop.
+    """Drop the garbage of *projection* (None = of all): what lies elsewhere first, then tables and their note at once; a crash repeats it.
 
     Each is dropped as the projection's one operator, and only if it is garbage still: a rollback may have made it live meanwhile.
     Raises HeldElsewhere while *projection* is being replayed or rolled back; where all are meant, those that are stay for the next time.
@@ -77,11 +78,13 @@ async def _drop(engine: AsyncEngine, connection: Connection, generation: Generat
     if topic is not None:
         await _drop_topic(connection, generation, topic)
     async with engine.begin() as transaction:
+        raw: Any = (await transaction.get_raw_connection()).driver_connection
         await drop_schema(transaction, generation.schema_name)
-    await drop_lost(connection, generation.id)
-    failed = await move(connection, generation, State.FAILED) if generation.state in UNFINISHED else generation
-    dropped = await move(connection, failed, State.DROPPED)
-    await note(connection, "drop", dropped, origin=None, detail={})
+        await drop_lost(raw, generation.id)
+        failed = await move(raw, generation, State.FAILED) if generation.state in UNFINISHED else generation
+        dropped = await move(raw, failed, State.DROPPED)
+        await note(raw, "drop", dropped, origin=None, detail={})
+        reach("gc.before_commit")
     return True
 
 

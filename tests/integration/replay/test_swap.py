@@ -235,16 +235,6 @@ async def test_refuses_unfed_retired(runs, log, ledger):
     assert await runs.states() == {3: "live", 2: "retired", 1: "retired"}
 
 
-async def test_rolls_back_once(runs, log, ledger):
-    """A rollback that is done says so, whatever else it was given is wrong: it would be undone by whoever ran it again."""
-    await log.write(ledger.some(20))
-    await runs.serve(release1.app)
-    assert (await runs.rebuild(release=2)).code == 0
-    done = await runs.program(main, "rollback", "--projection", "bank", "--app", "tests.nowhere:app", "--json")
-    assert done.code == 0, done.err
-    assert await runs.states() == {2: "retired", 1: "live"}
-
-
 async def test_rebuilds_promoted(runs, log, ledger):
     """What `swap` made live has ended its replay: the same command with the same code rebuilds it."""
     await log.write(ledger.some(20))
