@@ -60,6 +60,7 @@ MOMENTS: Final[Mapping[str, str]] = {
     "recover.offsets_deleted": "nothing is left that it could go on with; it has not begun anew",
     "translate.before_commit": "a translation's events and checkpoint are written; their transaction is open",
     "translate.after_commit": "its events and checkpoint are committed; Kafka has not been told",
+    "process.read": "a process manager has read on; nobody has asked which of its timeouts are due",
     "process.before_commit": "a process manager's turn is written; its transaction is open",
     "process.after_commit": "its turn is committed",
     "task.claimed": "a task is this worker's; it is not carried out",

@@ -101,15 +101,15 @@ async def read_instances(connection: Connection, process: str, names: Iterable[s
     return {name: (state, completed) for name, state, completed in rows}
 
 
-async def has_timeouts(connection: Connection, process: str) -> bool:
-    """Tell whether a timeout of *process* is due by the database's clock."""
+async def has_timeouts(connection: Connection, process: str) -> datetime | None:
+    """Give the time by the database's clock if a timeout of *process* is due; None = none is."""
     row = await (await connection.execute(load(_HERE, "has_timeouts"), (process,))).fetchone()
-    return bool(row and row[0])
+    return row[0] if row else None
 
 
-async def due_timeouts(connection: Connection, process: str, most: int) -> list[Timeout]:
-    """Give up to *most* timeouts of *process* that are due by the database's clock, and lock them."""
-    rows = await (await connection.execute(load(_HERE, "due_timeouts"), (process, most))).fetchall()
+async def due_timeouts(connection: Connection, process: str, moment: datetime, most: int) -> list[Timeout]:
+    """Give up to *most* timeouts of *process* that were due at *moment* by the database's clock, and lock them."""
+    rows = await (await connection.execute(load(_HERE, "due_timeouts"), (process, moment, most))).fetchall()
     return [
         Timeout(task_id, instance, timer, name, version, decode(data), decode(metadata), due_at)
         for task_id, instance, timer, name, version, data, metadata, due_at in rows

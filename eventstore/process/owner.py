@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -95,37 +96,45 @@ class Owner:
             raise HeldElsewhere(f"process {self.process.name!r} is run by somebody else: see `eventstore processes`")
         limit = self._settings.batch_events
         standing = self._standing
-        page = [each async for each in self._store.read_all(standing.position, limit, decoded=False)]
-        timeouts = False
+        page = await self._read_page(standing)
+        reach("process.read")
+        due: datetime | None = None
         if len(page) < limit:
             async with checkout(self._store.engine) as connection:
-                timeouts = await has_timeouts(connection, self.process.name)
-        if not page and not timeouts and time.monotonic() - self._renewed < self._settings.lease_s / 3:
+                due = await has_timeouts(connection, self.process.name)
+        if due:
+            page = await self._read_page(standing)  # what came before it was due, and after the first look
+            due = due if len(page) < limit else None
+        if not page and not due and time.monotonic() - self._renewed < self._settings.lease_s / 3:
             return 0
-        return await self._take(standing, page, timeouts=timeouts)
+        return await self._take(standing, page, due)
 
-    async def _take(self, standing: Standing, page: Sequence[Envelope[Any]], *, timeouts: bool) -> int:
-        """Commit the batch, or as much of it as can be reacted to."""
+    async def _read_page(self, standing: Standing) -> list[Envelope[Any]]:
+        limit = self._settings.batch_events
+        return [each async for each in self._store.read_all(standing.position, limit, decoded=False)]
+
+    async def _take(self, standing: Standing, page: Sequence[Envelope[Any]], due: datetime | None) -> int:
+        """Commit the batch with the timeouts that were *due* then, or as much of it as can be reacted to."""
         try:
-            taken = await self._commit(standing, page, timeouts=timeouts)
+            taken = await self._commit(standing, page, due)
         except Fenced:
             self._standing = None
             raise
         except _Failed as failed:
             if failed.index == 0 or not page:
                 await self._stop(standing, page[0], failed.error)
-            return await self._take(standing, page[: failed.index], timeouts=False)
+            return await self._take(standing, page[: failed.index], None)
         self._fails, self._renewed = 0, time.monotonic()
         return taken
 
-    async def _commit(self, standing: Standing, page: Sequence[Envelope[Any]], *, timeouts: bool) -> int:
+    async def _commit(self, standing: Standing, page: Sequence[Envelope[Any]], moment: datetime | None) -> int:
         process, settings = self.process, self._settings
         position = page[-1].position if page else standing.position
         async with checkout(self._store.engine) as connection:
             async with connection.transaction():
                 after = await advance_process(connection, standing, position, settings.lease_s)
                 stimuli = self._read(page)
-                due = await due_timeouts(connection, process.name, settings.batch_events) if timeouts else []
+                due = await due_timeouts(connection, process.name, moment, settings.batch_events) if moment else []
                 names = {each.instance for _, each in stimuli} | {each.instance for each in due}
                 turn = Turn(process, await self._load(connection, names))
                 _run_all(turn, stimuli)

@@ -119,6 +119,35 @@ async def test_begins_nothing_late(shop: Shop, postgres_dsn: str, tmp_path: Path
     assert calls.read_text("utf-8") == ""
 
 
+async def test_event_before_timeout(shop: Shop, postgres_dsn: str, tmp_path: Path) -> None:
+    """An event that could be read before a timeout fell due is reacted to first, also when it came after the runner had looked."""
+    await shop.place("order-1")
+
+    async def billed() -> bool:
+        return await shop.types("bill-order-1") == ["payment-requested"]
+
+    await shop.runs(billed, "the bill")
+    asleep = tmp_path / "asleep"
+    async with child(dsn=postgres_dsn, REFOLD_PAUSE_AT=f"process.read:{asleep}") as runner:
+
+        async def sleeps() -> bool:
+            return asleep.exists()
+
+        async def readable() -> bool:
+            return await shop.store.count() == 3
+
+        async def ended() -> bool:
+            return len(await shop.types("order-1")) == 2
+
+        await eventually(sleeps, "the runner to have read what there was")
+        await shop.pay("order-1")
+        await eventually(readable, "the payment to be readable")
+        await shop.hurry("order-1")
+        runner.send_signal(signal.SIGCONT)
+        await eventually(ended, "the order's end")
+    assert await shop.types("order-1") == ["order-placed", "order-paid"]
+
+
 async def test_two_at_once(shop: Shop, postgres_dsn: str) -> None:
     """Two runners share the work, each process has one owner, and every command is handled once."""
     await shop.place(*ORDERS)

@@ -310,6 +310,31 @@ async def test_poisonous_timeout(store: PostgresEventStore, agenda: Agenda, shop
     assert failed["reason"] == "ValueError: I can't hear this"
 
 
+async def test_cancelled_aside(store: PostgresEventStore, agenda: Agenda, shop: Shop) -> None:
+    """A timeout that was set aside is cancelled like one that waits, so that nobody can let it ring by a retry."""
+    runner = Runner(store, program(listener), QUICK)
+    await store.append("bell", [Rang("snooze")])
+
+    async def aside() -> bool:
+        await runner.drain()
+        await shop.do("UPDATE eventstore.task SET data = '{\"text\": \"poison\"}' WHERE state = 'waiting' AND timer = 'alarm'")
+        await shop.hurry("bell")
+        return bool(await agenda.list("failed"))
+
+    await eventually(aside, "the alarm to be set aside")
+    [failed] = await agenda.list("failed")
+    await store.append("bell", [Rang("off")])
+
+    async def heard() -> bool:
+        await runner.drain()
+        return (await shop.ask("SELECT state FROM eventstore.process_instance WHERE instance = 'bell'"))[0][0] == reacted
+
+    reacted = 3
+    await eventually(heard, "the process to cancel it")
+    with pytest.raises(UsageError, match="no failed task"):
+        await agenda.retry(failed["id"])
+
+
 async def test_start_now(store: PostgresEventStore, shop: Shop) -> None:
     """A process that starts now is not set off by history."""
     late = Process("late", listener.initial, listener.evolve, ring, events=[Rang], start="now")
