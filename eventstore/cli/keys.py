@@ -58,9 +58,20 @@ async def keys(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _put_first(file: Path, line: str) -> None:
-    """Write *line* before what *file* holds, in a step that leaves the old or the new file, never half of one."""
-    before = file.read_text("utf-8") if file.exists() else ""
+    """Write *line* before what *file* holds, in a step that leaves the old or the new file, never half of one.
+
+    Raises HeldElsewhere while another run does so: the later of two would drop the key of the other, which may be in use by then.
+    """
+    from eventstore.errors import HeldElsewhere
+
     beside = file.with_name(f".{file.name}.new")
-    beside.touch(mode=0o600)
+    try:
+        beside.touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        raise HeldElsewhere(
+            f"another run puts a master key into {file}; nothing was changed. Run this again; if no other one is at work, one died on its "
+            f"way, and what it left has to be removed first: {beside}"
+        ) from None
+    before = file.read_text("utf-8") if file.exists() else ""
     beside.write_text(f"{line}\n{before}", "utf-8")
     beside.replace(file)
