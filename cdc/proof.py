@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cdc.connect.client import ConnectClient
 from cdc.connect.config import KICK
@@ -23,7 +23,7 @@ from eventstore.errors import PreconditionFailed, RefoldError, TimedOut
 Report = Callable[[str], None]
 _POLL_S = 0.1
 _FIRST_KICK_S, _LAST_KICK_S = 0.2, 3.0
-_STALE_S = 10.0
+_STALE_S, _STANDS_S = 10.0, 2.0
 
 
 class ConnectorFailed(RefoldError):
@@ -41,9 +41,14 @@ class Proof:
     deadline: float
     report: Report
     stale: str = ""
+    _ran: bool = field(default=False, init=False)
+    _stands: float | None = field(default=None, init=False)
 
     async def wait(self) -> None:
-        """Return when the proof is complete. Raises ConnectorFailed, PreconditionFailed (slot lost) or TimedOut."""
+        """Return when the proof is complete.
+
+        Raises ConnectorFailed, PreconditionFailed (the slot is lost, or someone else stopped the connector meanwhile) or TimedOut.
+        """
         started = time.monotonic()
         await self.wait_streaming()
         position = await self._wait_confirmed(started)
@@ -61,6 +66,7 @@ class Proof:
         while True:
             state = await self._check_failure(started)
             if state is not None and state.is_running:
+                self._ran = True
                 return
             await self._pause(f"connector {self.name} does not run yet ({state or 'no status'})")
 
@@ -97,7 +103,21 @@ class Proof:
         if failure and not (failure == self.stale and time.monotonic() - started < _STALE_S):
             kind, cause, remedy = classify(failure)
             raise ConnectorFailed(f"connector {self.name} failed ({kind}): {cause}. Remedy: {remedy}.", cause=kind, trace=failure)
+        self._require_going(state)
         return state
+
+    def _require_going(self, state: ConnectorState | None) -> None:
+        """Raise PreconditionFailed for a connector that ran and has been standing for a while, or is gone: nothing comes any more."""
+        if not self._ran or (state is not None and state.state not in ("PAUSED", "STOPPED")):
+            self._stands = None
+            return
+        self._stands = self._stands or time.monotonic()
+        if time.monotonic() - self._stands > _STANDS_S:
+            what, remedy = ("deleted", "`cdc apply`") if state is None else (state.state, "`cdc resume`")
+            raise PreconditionFailed(
+                f"connector {self.name} ran and is {what} now, by someone else: nothing comes through before {remedy}",
+                connector=self.name,
+            )
 
     async def _pause(self, waiting: str) -> None:
         if time.monotonic() > self.deadline:

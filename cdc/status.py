@@ -99,6 +99,8 @@ async def _prove(connect: ConnectClient, database: SourceDatabase, health: Healt
         health.findings.append(Finding("fail", "proof", f"no proof of life within {timeout_s:g} s", str(error)))
     except ConnectorFailed as error:
         health.findings.append(Finding("fail", "failed", f"{health.connector} failed", str(error)))
+    except PreconditionFailed as error:
+        health.findings.append(Finding("fail", "proof", f"{health.connector} does not capture any more", str(error)))
     else:
         health.proved = True
         health.slot = await database.read_slot(slot)

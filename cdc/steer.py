@@ -21,7 +21,7 @@ from cdc.proof import Proof, Report
 from eventstore.errors import HeldElsewhere, PreconditionFailed, TimedOut
 from eventstore.settings import KafkaSettings
 
-_POLL_S = 0.1
+_POLL_S, _ANEW_S = 0.1, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ async def pause_connector(connect: ConnectClient, target: Target, deadline: floa
 
 async def stop_connector(connect: ConnectClient, target: Target, deadline: float) -> None:
     """Stop; returns when Connect says STOPPED and no task is left, so that the slot is released and offsets can be changed."""
-    _require(await connect.stop(target.name), target.name)
+    _require(await _order_stop(connect, target.name), target.name)
     await await_standing(connect, target.name, "STOPPED", deadline)
 
 
@@ -101,10 +101,10 @@ async def teardown_connector(connect: ConnectClient, target: Target, deadline: f
     """Remove a connector and all it holds but its topics; says what was there. Can be repeated after a crash.
 
     The order matters: offsets can be forgotten only while the connector exists and has stopped, and the slot can be dropped
-    only when nobody reads it.
+    only when nobody reads it. Raises HeldElsewhere, the slot untouched, when somebody made the connector anew meanwhile.
     """
     gone: dict[str, bool] = {}
-    if await connect.stop(target.name):
+    if await _order_stop(connect, target.name):
         await await_standing(connect, target.name, "STOPPED", deadline)
         report("stopped")
         await forget_offsets(connect, target.name, deadline)
@@ -115,11 +115,35 @@ async def teardown_connector(connect: ConnectClient, target: Target, deadline: f
         gone["connector"] = False
     if target.dsn is None:
         raise PreconditionFailed(f"there is no connector {target.name} to name its database: give --file, or REFOLD_CDC_DSN")
+    await _require_gone(connect, target.name)
     async with open_database(target.dsn) as database:
         gone["slot"] = await release_slot(database, target.slot, deadline)
         gone["publication"] = await database.drop_publication(target.publication or target.slot)
     report("slot and publication dropped")
     return gone
+
+
+async def _order_stop(connect: ConnectClient, name: str) -> bool:
+    """Stop the connector unless it stands already; False = there is none.
+
+    Of one that was made anew and never ran, Connect 4.3 answers every deletion of offsets with 500 once it was stopped a second time.
+    """
+    if await connect.read_config(name) is None:
+        return False
+    state = await connect.read_state(name)
+    return (state is not None and state.state == "STOPPED" and not state.tasks) or await connect.stop(name)
+
+
+async def _require_gone(connect: ConnectClient, name: str) -> None:
+    """Raise HeldElsewhere when somebody has made the connector anew; a worker may tell of the old one for a moment."""
+    started = time.monotonic()
+    while await connect.read_config(name) is not None:
+        if time.monotonic() - started > _ANEW_S:
+            raise HeldElsewhere(
+                f"someone else made the connector {name} anew while it was torn down: its slot and publication were left to it",
+                connector=name,
+            )
+        await asyncio.sleep(_POLL_S)
 
 
 async def release_slot(database: SourceDatabase, slot: str, deadline: float) -> bool:

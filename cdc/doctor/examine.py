@@ -141,7 +141,7 @@ async def _prove(
         return None
     try:
         await Proof(connect, database, names.connector, names.slot, time.monotonic() + timeout_s, lambda _: None).wait()
-    except ConnectorFailed as error:
+    except (ConnectorFailed, PreconditionFailed) as error:
         return str(error)
     except RefoldError as error:
         return f"not within {timeout_s:g} s: {error}"

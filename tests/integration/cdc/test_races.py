@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import httpx
 import pytest
 
 from cdc import CapturedTable
@@ -13,12 +14,12 @@ from cdc.connect.client import ConnectClient
 from cdc.connect.config import build_config, find_names
 from cdc.connect.declaration import read_connector
 from cdc.database import open_database
-from cdc.proof import ConnectorFailed
+from cdc.proof import ConnectorFailed, Proof
 from cdc.snapshot import Runner
-from cdc.steer import Target, stop_connector
-from eventstore.errors import HeldElsewhere, TimedOut
+from cdc.steer import Target, await_standing, stop_connector, teardown_connector
+from eventstore.errors import HeldElsewhere, PreconditionFailed, TimedOut
 from tests.integration.cdc.front import open_front
-from tests.stack.waiting import eventually
+from tests.stack.waiting import eventually, until
 
 ROWS = CapturedTable("operations", "public.t")
 
@@ -56,6 +57,24 @@ async def test_two_apply_at_once(source, declared):
         assert (await connect.read_state(source.name)).state == "STOPPED"
 
 
+async def test_made_anew_during_teardown(source, declared):
+    """A teardown leaves slot and publication alone when somebody makes the connector anew before it; the next takes all away."""
+    config, target = build_config(declared, source.kafka), Target(source.name, source.slot, source.dsn)
+    make_slot(source)
+    source.sql.execute(f"create publication {source.slot} for table t")
+    async with open_front(source.connect.url) as front, ConnectClient(front.settings) as connect:
+        await connect.create(source.name, config, stopped=True)
+        front.do_after("DELETE", f"/{source.name}", lambda: connect.create(source.name, config, stopped=True))
+        with pytest.raises(HeldElsewhere, match="left to it"):
+            await teardown_connector(connect, target, time.monotonic() + 60, lambda _: None)
+        assert front.is_done
+        assert source.read_slot() is not None
+        assert source.sql.execute("select count(*) from pg_publication").fetchone() == (1,)
+        await await_standing(connect, source.name, "STOPPED", time.monotonic() + 60)
+        gone = await teardown_connector(connect, target, time.monotonic() + 60, lambda _: None)
+    assert gone == {"connector": True, "slot": True, "publication": True}
+
+
 async def test_hears_late_of_a_new_connector(source, declared, read):
     """Offsets of a deleted namesake are deleted although the worker that is asked does not know the new connector at once."""
     async with ConnectClient(source.connect) as connect:
@@ -85,8 +104,15 @@ async def test_pattern_finds_a_new_connector(source, declared):
         assert (state.state, config["slot.name"]) == ("UNASSIGNED", source.slot)
 
 
-async def test_snapshot_of_one_that_stops(source):
-    """A snapshot whose connector fails meanwhile ends with its cause, and where somebody stopped it that is what is told."""
+def stop_at_once(source):
+    """Stop the connector as another operator, and return when Connect says so."""
+    place = f"{source.connect.url}/connectors/{source.name}"
+    httpx.put(f"{place}/stop").raise_for_status()
+    until(lambda: httpx.get(f"{place}/status").json()["connector"]["state"] == "STOPPED", "somebody stops the connector")
+
+
+async def test_others_stop_what_is_waited_for(source):
+    """A snapshot or proof whose connector fails or is stopped meanwhile ends with its cause instead of when patience does."""
     source.sql.execute("create table t (id int primary key)")
     connector = read_connector(source.declare("public.t", extra='signals = "table"'))
     names, target = find_names(connector, source.kafka), Target(source.name, source.slot, None)
@@ -114,6 +140,11 @@ async def test_snapshot_of_one_that_stops(source):
             await runner.run(["public.t"], time.monotonic())
         await other.resume(source.name)
         await eventually(runs, "the connector goes on")
+        proof = Proof(other, database, source.name, source.slot, time.monotonic() + 60, lambda _: stop_at_once(source))
+        with pytest.raises(PreconditionFailed, match=r"is STOPPED now.* `cdc resume`"):
+            await proof.wait()
+        await other.resume(source.name)
+        await eventually(runs, "the connector goes on again")
         front.do_after("GET", "/status", spoil)
         with pytest.raises(ConnectorFailed, match="meanwhile"):
             await runner.run(["public.t"], time.monotonic() + 60)
