@@ -83,7 +83,7 @@ async def test_fast_shutdown(
     finally:
         async with ConnectClient(ConnectSettings(url=connect_url)) as client:
             target = Target(f"{topic_prefix}.operations", f"{topic_prefix}_operations", server.dsn)
-            await teardown_connector(client, target, time.monotonic() + 60, lambda _: None)
+            await teardown_connector(client, target, time.monotonic() + 120, lambda _: None)
     require_bites(load(tmp_path / "history.jsonl"), "status tells")
     found = await read_numbers(kafka)
     assert list(dict.fromkeys(found)) == sorted(set(found))

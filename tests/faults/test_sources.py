@@ -48,7 +48,7 @@ async def captured(
 async def tear_down(source: Captured, connect_url: str) -> None:
     async with ConnectClient(ConnectSettings(url=connect_url)) as client:
         target = Target(f"{source.kafka.topic_prefix}.operations", source.slot, source.dsn)
-        await teardown_connector(client, target, time.monotonic() + 60, lambda _: None)
+        await teardown_connector(client, target, time.monotonic() + 120, lambda _: None)
 
 
 async def test_snapshot_beside_writers(captured: Captured) -> None:

@@ -65,7 +65,7 @@ async def source(
     source = Source(postgres_dsn, KafkaSettings(bootstrap=kafka_bootstrap, topic_prefix=topic_prefix), connect, tmp_path)
     yield source
     async with ConnectClient(connect) as client:
-        await teardown_connector(client, Target(source.name, source.slot, postgres_dsn), time.monotonic() + 60, lambda _: None)
+        await teardown_connector(client, Target(source.name, source.slot, postgres_dsn), time.monotonic() + 120, lambda _: None)
     source.sql.close()
 
 

@@ -66,12 +66,12 @@ async def test_made_anew_during_teardown(source, declared):
         await connect.create(source.name, config, stopped=True)
         front.do_after("DELETE", f"/{source.name}", lambda: connect.create(source.name, config, stopped=True))
         with pytest.raises(HeldElsewhere, match="left to it"):
-            await teardown_connector(connect, target, time.monotonic() + 60, lambda _: None)
+            await teardown_connector(connect, target, time.monotonic() + 120, lambda _: None)
         assert front.is_done
         assert source.read_slot() is not None
         assert source.sql.execute("select count(*) from pg_publication").fetchone() == (1,)
         await await_standing(connect, source.name, "STOPPED", time.monotonic() + 60)
-        gone = await teardown_connector(connect, target, time.monotonic() + 60, lambda _: None)
+        gone = await teardown_connector(connect, target, time.monotonic() + 120, lambda _: None)
     assert gone == {"connector": True, "slot": True, "publication": True}
 
 
