@@ -100,7 +100,8 @@ def run_sql(world, step):
     there = world.publication or {"all_tables": False, "tables": [], "operations": []}
     if found := re.search(r"publish = '([^']*)'", text):
         there = {**there, "operations": found[1].split(", ")}
-    return replace(world, publication={**there, "tables": named} if named else there)
+    kept = there["tables"] if " ADD TABLE " in text else []
+    return replace(world, publication={**there, "tables": [*kept, *named]} if named else there)
 
 
 def listed(text):
