@@ -15,7 +15,6 @@ from eventstore.settings import KafkaSettings, PostgresSettings
 from tests.bank.log import Ledger, Log
 from tests.bank.runs import Runs
 from tests.stack.databases import Databases
-from tests.stack.waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +82,6 @@ def runs(
 ) -> Runs:
     """Give the bank, ready to run."""
     monkeypatch.setenv("REFOLD_REPLAY_HANDOVER_S", "0")
-    monkeypatch.setenv("REFOLD_REPLAY_SWAP_S", f"{PATIENCE_S:g}")
     monkeypatch.setenv("REFOLD_REPLAY_NICE", "0")  # replays run in threads of the tests' own process
     monkeypatch.setenv("REFOLD_PROJECTIONS_LOOK_S", "0.05")
     return Runs(engine, kafka, postgres_dsn, capsys)

@@ -38,6 +38,7 @@ KEYS = {"balance": "account", "kind_total": "kind", "trail": "stream"}
 QUICK = ProjectionSettings(look_s=0.05, poll_s=0.05)
 Popen = subprocess.Popen[str] | Child
 ROOT = Path(__file__).resolve().parent.parent.parent
+OPERATING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE %s"
 
 
 class Outcome(NamedTuple):
@@ -224,7 +225,7 @@ async def hear(child: Popen, text: str, timeout_s: float = PATIENCE_S) -> str:
 
 @asynccontextmanager
 async def ended(*children: Popen) -> AsyncIterator[Sequence[Popen]]:
-    """End *children* whatever happens, stopped ones too."""
+    """End *children* whatever happens, stopped ones too; what an operator held is free again afterwards."""
     try:
         yield children
     finally:
@@ -235,3 +236,15 @@ async def ended(*children: Popen) -> AsyncIterator[Sequence[Popen]]:
             await asyncio.to_thread(each.wait)
             if each.stdout:
                 each.stdout.close()
+        for each in children:
+            if isinstance(each, Child) and each.returncode:
+                await eventually(lambda child=each: _is_forgotten(child), "the server ends the session of an operator who died")
+
+
+async def _is_forgotten(child: Child) -> bool:
+    """Say whether the server has no session any more that holds an operator's lock for *child*, which is dead."""
+    try:
+        async with await psycopg.AsyncConnection.connect(child.dsn, autocommit=True, connect_timeout=5) as connection:
+            return await (await connection.execute(OPERATING, (f"refold replay %pid {child.pid}",))).fetchone() is None
+    except psycopg.OperationalError:  # without a server there is no session either
+        return True

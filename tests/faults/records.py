@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from eventstore import KafkaSettings
 from eventstore.codec import decode
@@ -11,6 +11,22 @@ from eventstore.log.consumer import make_consumer, start_consumer
 from eventstore.postgres import PostgresEventStore
 from tests.faults.checker import examine
 from tests.faults.operations import Operation
+from tests.stack.waiting import eventually
+
+
+async def all_marked(kafka: KafkaSettings) -> None:
+    """Return once no transaction of the events topic is open: a broker writes markers a moment after it said committed."""
+    wanted = [TopicPartition(kafka.events_topic, each) for each in range(kafka.partitions)]
+    seen, written = (
+        AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, isolation_level=each)
+        for each in ("read_committed", "read_uncommitted")
+    )
+
+    async def are_marked() -> bool:
+        return await seen.end_offsets(wanted) == await written.end_offsets(wanted)
+
+    async with seen, written:
+        await eventually(are_marked, "markers of every transaction")
 
 
 async def read_records(kafka: KafkaSettings) -> list[dict[str, Any]]:
@@ -40,6 +56,7 @@ async def judge_log(store: PostgresEventStore, kafka: KafkaSettings) -> int:
     operations = [
         Operation("store", "ok", "append", stream=each.stream, version=each.version, event_id=str(each.id)) for each in stored
     ]
+    await all_marked(kafka)
     for each in await read_records(kafka):
         place = {"partition": each["partition"], "offset": each["offset"]}
         facts = {"stream": each["subject"], "version": each["streamversion"], "event_id": each["id"]}

@@ -29,6 +29,9 @@ WHERE application_name IN ('writer', 'relay', 'worker', 'user') OR application_n
 """
 AUDIT = "SELECT action, to_generation FROM projections.audit ORDER BY id"
 REBUILD = ("--projection", "tally", "--from-beginning", "--json")
+QUICK = {"REFOLD_REPLAY_STALL_S": "10", "REFOLD_REPLAY_SWAP_S": "5", "REFOLD_KAFKA_REQUEST_TIMEOUT_S": "5"}
+CALM = {"REFOLD_REPLAY_STALL_S": "60", "REFOLD_REPLAY_SWAP_S": "60", "REFOLD_KAFKA_REQUEST_TIMEOUT_S": "30"}
+"""Once nothing fails any more, only the machine may be slow."""
 QUIET_S = 2.0
 """Longer than a session of the workers."""
 
@@ -85,7 +88,7 @@ class Storm:
         """Rebuild once more when all is well again, which must work, and note every swap that there was."""
 
         async def done() -> bool:
-            return await self._run(*REBUILD) == 0
+            return await self._run(*REBUILD, **CALM) == 0
 
         await eventually(done, "a rebuild after the storm", 120)
         for action, number in self.system.cluster.query(AUDIT):
@@ -98,8 +101,7 @@ class Storm:
         await asyncio.gather(*self._hearing)
 
     async def _run(self, *argv: str, **environment: str) -> int | None:
-        quick = {"REFOLD_REPLAY_STALL_S": "10", "REFOLD_REPLAY_SWAP_S": "5", "REFOLD_KAFKA_REQUEST_TIMEOUT_S": "5"}
-        child = Child("replay.cli", argv, self.system.environment(**quick, **environment))
+        child = Child("replay.cli", argv, self.system.environment(**{**QUICK, **environment}))
         async with ended(child):
             await asyncio.to_thread(child.communicate)
         return child.returncode

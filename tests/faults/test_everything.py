@@ -19,7 +19,7 @@ from tests.faults.storm import Storm
 from tests.faults.system import System
 from tests.faults.tally import app
 from tests.faults.users import User
-from tests.stack.waiting import eventually
+from tests.stack.waiting import PATIENCE_S, eventually
 
 SEED = int(os.environ.get("REFOLD_TEST_SEED", "0")) or int.from_bytes(os.urandom(4))
 STORM_S = float(os.environ.get("REFOLD_TEST_STORM_S", "0"))
@@ -51,6 +51,8 @@ async def test_everything(cluster: Make, broker: Broker, topic_prefix: str, tmp_
                 stop_operators.set()
                 await operating
                 await storm.settle()
+                for each in users:
+                    each.waits_s = PATIENCE_S
                 await eventually(lambda: have_seen(users), "users who see what they wrote", 120)
                 stop_users.set()
                 await asyncio.gather(*using)

@@ -24,7 +24,7 @@ from eventstore.postgres import PostgresEventStore, checkout, migrate
 from eventstore.postgres.era import settle
 from eventstore.relay import Relay
 from tests.faults.clusters import Cluster, run
-from tests.faults.records import read_records
+from tests.faults.records import all_marked, read_records
 
 
 async def append(store: PostgresEventStore, events: int) -> None:
@@ -91,6 +91,7 @@ async def test_restored_store_goes_on(old: Cluster, new: Cluster, kafka: KafkaSe
     positions = [each.position for each in stored]
     assert positions == sorted(positions)
     assert len({*positions}) == 60
+    await all_marked(kafka)
     records = await read_records(kafka)
     assert sorted(each["id"] for each in records) == sorted(str(each.id) for each in stored)
     for stream in ("s0", "s1", "s2"):

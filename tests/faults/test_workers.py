@@ -44,10 +44,13 @@ class Scene:
         self.prefix = prefix
 
     @asynccontextmanager
-    async def worker(self, *, far: bool = False, settings: ProjectionSettings = SHORT) -> AsyncIterator[Supervisor]:
+    async def worker(
+        self, *, far: bool = False, settings: ProjectionSettings = SHORT, request_s: float = 5.0
+    ) -> AsyncIterator[Supervisor]:
         """Feed in this process, *far* = through the proxy."""
         engine = open_engine(self.system.cluster.settings, application="worker")
-        supervisor = Supervisor(app, engine, kafka=self.broker.settings(self.prefix, far=far), settings=settings)
+        kafka = self.broker.settings(self.prefix, far=far).model_copy(update={"request_timeout_s": request_s})
+        supervisor = Supervisor(app, engine, kafka=kafka, settings=settings)
         stopping = asyncio.Event()
         task = asyncio.create_task(supervisor.run(stopping))
         try:
@@ -137,7 +140,7 @@ async def test_broker_is_stopped(scene: Scene) -> None:
     """A broker that stops answering longer than the session: `/livez` tells it, and when it wakes everything goes on, exactly (F14)."""
     async with scene.worker() as worker, scene.worker():
         await scene.applied(5)
-        assert judge_life(worker, SHORT)[0]
+        await eventually(lives(worker), "a worker that is well")
         async with scene.broker.stopped():
             await scene.silent(worker, SHORT.stuck_s, "broker stopped")
             good, told = judge_life(worker, SHORT)
@@ -170,7 +173,7 @@ async def test_network_is_cut(scene: Scene, fault: Fault) -> None:
 async def test_slow_network(scene: Scene) -> None:
     """200 ms of latency and 64 kB a second slow a worker down and put nobody out of the group (F17)."""
     patient = SHORT.model_copy(update={"session_s": 20.0, "slow_s": 30.0})
-    async with scene.worker(far=True, settings=patient) as far:
+    async with scene.worker(far=True, settings=patient, request_s=60.0) as far:
         await scene.applied(5)
         gate = far.workers[0]._reader.gate
         scene.broker.proxy.delay(0.1)

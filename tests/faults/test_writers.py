@@ -20,7 +20,7 @@ from eventstore.relay import Relay
 from tests.faults.checker import examine
 from tests.faults.clusters import Cluster
 from tests.faults.operations import Recorder, load, require_bites
-from tests.faults.records import read_records
+from tests.faults.records import all_marked, read_records
 from tests.stack.proxy import Fault, Proxy
 from tests.stack.waiting import eventually
 
@@ -65,6 +65,7 @@ async def test_no_acknowledgement(cluster: Make, proxy: Between, kafka: KafkaSet
         await Relay(store.engine, kafka).drain()
         [(stored,)] = server.query("SELECT count(*) FROM eventstore.event")
     recorder = Recorder(history, "test")
+    await all_marked(kafka)
     for each in await read_records(kafka):
         recorder.note(
             "ok", "publish", stream=each["subject"], version=each["streamversion"], event_id=each["id"],

@@ -29,7 +29,7 @@ class User:
         self._store = store
         self._models = models
         self._recorder = Recorder(history, name)
-        self._waits_s = waits_s
+        self.waits_s = waits_s
         self.seen: Counter[int] = Counter()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -45,7 +45,7 @@ class User:
         with self._recorder.operation("append", stream=self.name, event_id=str(new.id), value=1) as found:
             token = await self._store.append(self.name, [new])
             found["version"] = token.version
-        await self._models.wait_for(token, projection, timeout_s=self._waits_s)
+        await self._models.wait_for(token, projection, timeout_s=self.waits_s)
         async with self._models.session() as session:
             versions: list[int] = (await session.scalars(STANDS, {"stream": self.name})).one()
             number = session.info["generations"]["tally"].number

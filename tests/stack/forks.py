@@ -28,6 +28,7 @@ class Child:
         self._process.start()
         writing.close()
         self.args = [module, *argv]
+        self.dsn = environment.get("REFOLD_POSTGRES_DSN", "")
         self.stdout = os.fdopen(os.dup(reading.fileno()), encoding="utf-8", errors="replace")
         reading.close()
 

@@ -23,6 +23,7 @@ from compose.state import VARIABLES
 from compose.versions import pinned
 from tests.stack.databases import Databases
 from tests.stack.proxy import Proxy
+from tests.stack.waiting import PATIENCE_S
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,8 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Have the servers' Java compile simply: tests start many, for a few seconds each (4 instead of 6 s of processor time a broker)."""
+    """Have the servers' Java compile simply, and swaps wait for a busy machine.
+
+    Tests start many servers, for a few seconds each: that takes 4 instead of 6 s of processor time a broker.
+    """
     os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+    os.environ.setdefault("REFOLD_REPLAY_SWAP_S", f"{PATIENCE_S:g}")
 
 
 def pytest_report_header(config: pytest.Config) -> str:

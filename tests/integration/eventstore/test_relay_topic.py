@@ -13,6 +13,7 @@ from eventstore.log.admin import Admin
 from eventstore.log.topics import ensure_events_topic
 from eventstore.postgres import PostgresEventStore
 from eventstore.relay import Relay
+from tests.faults.records import all_marked
 from tests.stack.waiting import eventually
 
 
@@ -43,6 +44,7 @@ async def trim(kafka: KafkaSettings) -> None:
     from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
     places = [TopicPartition(kafka.events_topic, each) for each in range(kafka.partitions)]
+    await all_marked(kafka)
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, isolation_level="read_committed")
     await consumer.start()
     ends = await consumer.end_offsets(places)

@@ -10,6 +10,7 @@ from eventstore.log.bounds import find_bounds
 from eventstore.log.consumer import make_consumer, start_consumer
 from eventstore.log.partitioner import partition_of
 from eventstore.postgres import PostgresEventStore
+from tests.faults.records import all_marked
 
 
 async def read_topic(kafka: KafkaSettings) -> dict[int, list[Any]]:
@@ -37,6 +38,7 @@ async def require_all(store: PostgresEventStore, kafka: KafkaSettings) -> int:
     expected: dict[int, list[str]] = {each: [] for each in range(kafka.partitions)}
     async for each in store.read_all(decoded=False):
         expected[partition_of(each.stream, kafka.partitions)].append(str(each.id))
+    await all_marked(kafka)
     found = await read_topic(kafka)
     assert {each: [decode(record.value)["id"] for record in records] for each, records in found.items()} == expected
     return sum(map(len, expected.values()))

@@ -19,6 +19,8 @@ from tests.stack.waiting import eventually
 
 PATIENT = ProjectionSettings(look_s=0.05, poll_s=0.02, retry_attempts=0)
 HASTY = PATIENT.model_copy(update={"retry_attempts": 4, "retry_s": 0.05})
+TIRELESS = HASTY.model_copy(update={"retry_attempts": 10_000, "retry_most_s": 0.5})
+"""Tries on however long the test takes to mend the cause."""
 PARKED = (
     "SELECT partition, \"offset\", topic, convert_from(key, 'utf8') AS key, reason, attempts, retry_at FROM projections.parked "
     'ORDER BY key, "offset"'
@@ -160,7 +162,7 @@ async def test_skip_holds(scene, log, ledger):
 
 async def test_passes_by_itself(scene, log, ledger):
     """What fails for a while is tried again by itself, with growing pauses and an end; meanwhile other keys go on."""
-    await park(scene, log, ledger, HASTY)
+    await park(scene, log, ledger, TIRELESS)
 
     async def tried():
         rows = await scene.runs.query(PARKED)
@@ -213,7 +215,7 @@ async def test_rebalance_while_mending(scene, log, ledger):
     await scene.join(HASTY)
     refuse()
     await scene.join(HASTY)
-    assert (await scene.parked("retry", "--all", "--wait", "30")).code == 0
+    assert (await scene.parked("retry", "--all", "--wait", "60")).code == 0
     await log.write([ledger.move(f"account-{account}") for account in range(12)])
     await scene.settled(ledger.events)
     assert await scene.notes() == versions(ledger)

@@ -114,7 +114,10 @@ async def test_restarts_after_kill(runs, log, ledger, moment):
 async def test_zombies_write_nothing(runs, log, ledger, tmp_path):
     """Workers stopped before a commit, or with records in their hands, wake after others took over and change nothing."""
     asleep = tmp_path / "asleep"
-    quick = {"REFOLD_POSTGRES_IDLE_IN_TRANSACTION_S": "1"}  # so long does a stopped worker hold its rows back from the next owner
+    quick = {
+        "REFOLD_POSTGRES_IDLE_IN_TRANSACTION_S": "1",  # so long does a stopped worker hold its rows back from the next owner
+        "REFOLD_PROJECTIONS_SESSION_S": "120",  # nobody but the test puts them out
+    }
     paused = runs.child("projections", "run", REFOLD_PAUSE_AT=f"batch.before_commit:{asleep}", **quick)
     stopped = runs.child("projections", "run", **quick)
     async with ended(paused, stopped):
