@@ -8,8 +8,8 @@ zombies (Kleppmann, fencing tokens), ADR 0005.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from eventstore.errors import Fenced, HistoryIncomplete
@@ -87,17 +87,20 @@ async def require_held(connection: Connection, generation: int, partition: Parti
         raise Fenced(f"{partition[0]}[{partition[1]}] of generation {generation} has a newer owner; this worker joins again")
 
 
-async def is_held(connection: Connection, generation: int, held: Mapping[Partition, Claim]) -> bool:
-    """Say whether nobody has taken any of *held* over, wherever they stand by now."""
-    wanted = sorted(held)
-    values = {
+def _name_held(generation: int, held: Mapping[Partition, Claim], wanted: Sequence[Partition]) -> dict[str, Any]:
+    """Give the parameters that name the partitions *wanted* with the epochs of their claims, in that order."""
+    return {
         "generation": generation,
         "topics": [topic for topic, _ in wanted],
         "partitions": [partition for _, partition in wanted],
         "epochs": [held[each].epoch for each in wanted],
     }
-    row = await (await connection.execute(load(PACKAGE, "count_held"), values)).fetchone()
-    return row is not None and row[0] == len(wanted)
+
+
+async def is_held(connection: Connection, generation: int, held: Mapping[Partition, Claim]) -> bool:
+    """Say whether nobody has taken any of *held* over, wherever they stand by now."""
+    row = await (await connection.execute(load(PACKAGE, "count_held"), _name_held(generation, held, sorted(held)))).fetchone()
+    return row is not None and row[0] == len(held)
 
 
 async def advance(
@@ -109,10 +112,7 @@ async def advance(
     """
     wanted = sorted(moves)
     values = {
-        "generation": generation,
-        "topics": [topic for topic, _ in wanted],
-        "partitions": [partition for _, partition in wanted],
-        "epochs": [held[each].epoch for each in wanted],
+        **_name_held(generation, held, wanted),
         "expected": [held[each].next_offset for each in wanted],
         "next": [moves[each].next_offset for each in wanted],
         "seen": [moves[each].seen_offset for each in wanted],
@@ -139,13 +139,7 @@ async def note_seen(
     Raises Fenced when a partition has a newer owner: an idle worker learns it so.
     """
     wanted = sorted(seen)
-    values = {
-        "generation": generation,
-        "topics": [topic for topic, _ in wanted],
-        "partitions": [partition for _, partition in wanted],
-        "epochs": [held[each].epoch for each in wanted],
-        "seen": [seen[each] for each in wanted],
-    }
+    values = {**_name_held(generation, held, wanted), "seen": [seen[each] for each in wanted]}
     cursor = await connection.execute(load(PACKAGE, "note_seen"), values)
     if cursor.rowcount != len(wanted):
         raise Fenced(f"{len(wanted) - cursor.rowcount} of {len(wanted)} partitions of generation {generation} have a newer owner")
