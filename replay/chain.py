@@ -86,7 +86,7 @@ async def level(engine: AsyncEngine, kafka: KafkaSettings, live: Generation, tar
     """
     goal: Vector = {}
     async with checkout(engine) as connection:
-        known = {name_derived(each.consumer_group): each for each in await list_generations(connection)}
+        known = await _find_derivers(connection)
         for topic in sorted({*target.topics} - {*live.topics}):
             new = known.get(topic)
             old = next(
@@ -100,10 +100,15 @@ async def level(engine: AsyncEngine, kafka: KafkaSettings, live: Generation, tar
     return goal
 
 
+async def _find_derivers(connection: Connection) -> dict[str, Generation]:
+    """Give every generation by the topic that it derives into, if it derives."""
+    return {name_derived(each.consumer_group): each for each in await list_generations(connection)}
+
+
 async def require_upstream(engine: AsyncEngine, target: Generation) -> None:
     """Raise PreconditionFailed where *target* reads what a dropped generation derived: that is gone, so nothing could feed it."""
     async with checkout(engine) as connection:
-        known = {name_derived(each.consumer_group): each for each in await list_generations(connection)}
+        known = await _find_derivers(connection)
     for each in (known[topic] for topic in sorted(target.topics) if topic in known):
         if each.state is State.DROPPED:
             raise PreconditionFailed(
